@@ -1,0 +1,23 @@
+"""The axis language: what a sentence is, and what a graph full of them says."""
+
+from onnxprune.axes.atoms import Atoms, Ids
+from onnxprune.axes.factors import Factor, Factors
+from onnxprune.axes.labels import Barrier, Bound, Labels
+from onnxprune.axes.propagate import propagate
+from onnxprune.axes.rule import Barred, Rule
+from onnxprune.axes.sentence import Sentence, parse
+
+__all__ = [
+    "Atoms",
+    "Barred",
+    "Barrier",
+    "Bound",
+    "Factor",
+    "Factors",
+    "Ids",
+    "Labels",
+    "Rule",
+    "Sentence",
+    "parse",
+    "propagate",
+]

@@ -1,0 +1,46 @@
+"""What a rule says of one node: a sentence with its numbers, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .sentence import Sentence, parse
+
+__all__ = ["Barred", "Rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How the axes of one node belong together, and what must follow when they shrink.
+
+    Attributes:
+        sentence: The sentence, in the language of `onnxprune.axes.sentence`. Inputs that it does
+            not reach are kept whole.
+        sizes: Sizes of names that the shapes alone do not tell (``{"g": 4}``).
+        indices: Integer arrays for ``c[i]``.
+        attributes: Attribute -> the name whose kept size it must state (``{"group": "g"}``).
+        shape_inputs: Input slot -> the output whose shape that input spells out.
+        reason: Why the axes written ``_`` stay whole.
+    """
+
+    sentence: str
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    indices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    shape_inputs: Mapping[int, int] = field(default_factory=dict)
+    reason: str = "the operator needs this axis whole"
+
+    @property
+    def parsed(self) -> Sentence:
+        """The parsed sentence."""
+        return parse(self.sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """No sentence holds for the node: everything it touches stays whole, for this reason."""
+
+    reason: str

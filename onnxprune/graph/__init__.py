@@ -1,0 +1,8 @@
+"""Model file -> graph with the shape of every value, and back to a file."""
+
+from onnxprune.graph.dims import Dim
+from onnxprune.graph.graph import Graph, Source
+from onnxprune.graph.load import load, with_shapes
+from onnxprune.graph.save import save
+
+__all__ = ["Dim", "Graph", "Source", "load", "save", "with_shapes"]

@@ -1,0 +1,153 @@
+"""Constants of a graph: all of them initializers, none of them an input, small floats unshared."""
+
+from __future__ import annotations
+
+import logging
+import re
+from itertools import groupby
+
+import onnx_ir as ir
+
+from onnxprune.graph import names
+
+__all__ = ["drop_from_inputs", "lift", "merge_copies", "unshare"]
+
+logger = logging.getLogger(__name__)
+
+_COPY = re.compile(r"(.+)__(\d+)\Z", re.DOTALL)
+_INITIALIZER_NEED_NOT_BE_INPUT = 4
+
+
+def lift(model: ir.Model) -> None:
+    """Turn the ``Constant`` nodes of all graphs into initializers of the same name.
+
+    One that is itself the output of a graph stays: a node has to produce it. So does one that
+    holds something other than a dense tensor.
+
+    Args:
+        model: The model, changed in place.
+    """
+    for node in list(model.graph.all_nodes()):
+        if node.op_type != "Constant" or node.domain != "" or len(node.outputs) != 1:
+            continue
+        output, graph = node.outputs[0], node.graph
+        tensor = ir.convenience.get_const_tensor(output)
+        if tensor is None or graph is None or output.is_graph_output():
+            continue
+        initializer = ir.Value(
+            name=output.name,
+            shape=ir.Shape(tensor.shape.numpy()),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+        )
+        output.replace_all_uses_with(initializer)
+        graph.remove(node, safe=True)
+        graph.register_initializer(initializer)
+
+
+def drop_from_inputs(model: ir.Model) -> None:
+    """Remove initializers from the inputs of their graph: nobody may feed other weights.
+
+    IR version 3 demands that every initializer is an input as well, so a model of that age is
+    declared to be of version 4, the first that does not; nothing else differs between the two.
+
+    Args:
+        model: The model, changed in place.
+    """
+    for graph in model.graphs():
+        kept = [value for value in graph.inputs if not value.is_initializer()]
+        if len(kept) != len(graph.inputs):
+            graph.inputs.clear()
+            graph.inputs.extend(kept)
+    model.ir_version = max(model.ir_version, _INITIALIZER_NEED_NOT_BE_INPUT)
+
+
+def unshare(model: ir.Model) -> None:
+    """Give each use of a shared 1-D floating point initializer its own copy of it.
+
+    Exporters merge equal tensors, so that for example all zero biases of a network are one. Seen
+    as one tensor they would tie layers to each other that have nothing in common. The first use
+    keeps the original, the others get copies called ``name__2``, ``name__3``... Larger tensors
+    stay shared: those are tied on purpose, like an embedding and the projection to the vocabulary.
+
+    Args:
+        model: The model, changed in place.
+    """
+    graph = model.graph
+    taken = _names(model)
+    order = {node: index for index, node in enumerate(graph.all_nodes())}
+    for value in list(graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or len(value.uses()) < 2 or len(tensor.shape) != 1:
+            continue
+        if not tensor.dtype.is_floating_point():
+            continue
+        uses = sorted(value.uses(), key=lambda use: (order[use.node], use.idx))
+        for use in uses[0 if value.is_graph_output() else 1 :]:
+            copy = _copy(value, tensor, names.unique(str(value.name), taken))
+            graph.register_initializer(copy)
+            use.node.replace_input_with(use.idx, copy)
+
+
+def merge_copies(model: ir.Model) -> None:
+    """Undo :func:`unshare` where it can be undone: copies that are still equal become one again.
+
+    Only ``x`` and its copies ``x__2``, ``x__3``... are compared, so no other initializer loses
+    its name.
+
+    Args:
+        model: The model, changed in place.
+    """
+    initializers = model.graph.initializers
+    families = sorted(
+        (value for value in initializers.values() if _is_vector(value)),
+        key=lambda value: (_family(value), len(str(value.name)), str(value.name)),
+    )
+    for _, group in groupby(families, key=_family):
+        members = list(group)
+        if len(members) < 2:
+            continue
+        kept: dict[tuple[ir.DataType, bytes], ir.Value] = {}
+        for value in members:
+            tensor = value.const_value
+            assert tensor is not None
+            first = kept.setdefault((tensor.dtype, tensor.tobytes()), value)
+            if first is not value and not value.is_graph_output():
+                value.replace_all_uses_with(first)
+                del initializers[str(value.name)]
+
+
+def _is_vector(value: ir.Value) -> bool:
+    tensor = value.const_value
+    return (
+        tensor is not None
+        and len(tensor.shape) == 1
+        and tensor.dtype.is_floating_point()
+        and not value.is_graph_input()
+    )
+
+
+def _family(value: ir.Value) -> str:
+    match = _COPY.match(str(value.name))
+    return match.group(1) if match else str(value.name)
+
+
+def _copy(value: ir.Value, tensor: ir.TensorProtocol, name: str) -> ir.Value:
+    copied = ir.LazyTensor(
+        lambda: tensor, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
+    )
+    return ir.Value(
+        name=name,
+        shape=ir.Shape(tensor.shape.numpy()),
+        type=ir.TensorType(tensor.dtype),
+        const_value=copied,
+        doc_string=value.doc_string,
+    )
+
+
+def _names(model: ir.Model) -> set[str]:
+    taken = {value.name for node in model.graph.all_nodes() for value in node.outputs if value.name}
+    for graph in model.graphs():
+        taken.update(graph.initializers)
+        taken.update(value.name for value in graph.inputs if value.name)
+    return taken

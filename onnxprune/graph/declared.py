@@ -1,0 +1,94 @@
+"""The shapes that a model's author declared for its inputs and outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+__all__ = ["declared_shapes"]
+
+_SYMBOL = re.compile(r"[A-Za-z_][\w.]{0,99}\Z", re.ASCII)
+_EXPRESSION = re.compile(r"[\w.\s+*/()-]{1,100}\Z")
+
+
+@contextlib.contextmanager
+def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
+    """Prepare declared shapes for inference, and put them back as they were afterwards.
+
+    Inside, graph outputs have no shape, and the dimensions of graph inputs are static sizes, plain
+    identifiers, or sums and products of these. Exporters write other things as well
+    (``batch-size``, ``?``, -1), which engines would read as arithmetic or refuse. Dimensions that
+    nobody named are called after the input, ``x_dim_0``.
+
+    Args:
+        model: The model. Its outputs may be replaced inside by others, in the same order.
+
+    Yields:
+        The shape that each output of the main graph was declared to have.
+    """
+    inputs = [(value, value.shape) for value in model.graph.inputs]
+    outputs = [value.shape for value in model.graph.outputs]
+    clean = _Cleaner(model)
+    for value in model.graph.outputs:
+        value.shape = None
+    for value, shape in inputs:
+        value.shape = clean(shape, value.name)
+    try:
+        yield tuple(clean(shape) for shape in outputs)
+    finally:
+        for value, shape in inputs:
+            value.shape = shape
+        for value, shape in zip(model.graph.outputs, outputs, strict=True):
+            value.shape = shape
+
+
+class _Cleaner:
+    """Makes dimensions of a model digestible, equal ones in the same way."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._symbols = {
+            size.value
+            for value in model.graph.inputs
+            for size in value.shape or ()
+            if isinstance(size, ir.SymbolicDim) and size.value and _SYMBOL.match(size.value)
+        }
+        self._renamed: dict[str, str] = {}
+
+    def __call__(self, shape: ir.Shape | None, owner: str | None = None) -> ir.Shape | None:
+        """Return a digestible form of a shape; unknown sizes are named after the owner, if any."""
+        if shape is None:
+            return None
+        sizes: list[int | str | None] = []
+        for axis, size in enumerate(shape):
+            clean = self._size(size)
+            if clean is None and owner is not None:
+                clean = self._identifier(f"{owner}_dim_{axis}")
+            sizes.append(clean)
+        return ir.Shape(sizes)
+
+    def _size(self, size: int | ir.SymbolicDim) -> int | str | None:
+        if isinstance(size, int):
+            return size if size >= 0 else None
+        text = size.value
+        if not text or text == "?":
+            return None
+        if _SYMBOL.match(text):
+            return text
+        if _EXPRESSION.match(text) and "**" not in text:
+            words = set(re.findall(r"[A-Za-z_][\w.]*", text))
+            if words and words <= self._symbols:
+                return text
+        if text not in self._renamed:
+            self._renamed[text] = self._identifier(text)
+        return self._renamed[text]
+
+    def _identifier(self, text: str) -> str:
+        name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")
+        name = name if _SYMBOL.match(name) else f"dim_{name}"
+        while name in self._symbols:
+            name += "_"
+        self._symbols.add(name)
+        return name

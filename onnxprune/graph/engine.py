@@ -1,0 +1,118 @@
+"""Walk a graph once and infer the shapes of every node's outputs.
+
+The rules are those of onnx-shape-inference, which are symbolic. Its own driver stops at the first
+node that a rule cannot digest; here that costs the shapes of that node's outputs only, and onnx's
+own rule for the operator is asked instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from onnxprune.graph import fallback, loops
+from onnxprune.graph.slices import infer_slice
+from onnxprune.graph.symbols import manageable
+
+if TYPE_CHECKING:
+    from onnx_shape_inference import OpShapeInferenceRegistry, ShapeInferenceContext
+
+__all__ = ["run"]
+
+logger = logging.getLogger(__name__)
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def run(model: ir.Model) -> None:
+    """Infer the shapes of a model in place, as far as its nodes' rules can tell them.
+
+    Args:
+        model: A model whose nodes are in topological order and whose computed values carry no
+            shapes.
+    """
+    from onnx_shape_inference import ShapeInferenceContext, registry
+
+    registry.collect()
+    context = ShapeInferenceContext(model.opset_imports, policy="refine")
+    context.reserve_symbol_names(
+        str(size)
+        for graph in model.graphs()
+        for value in graph.inputs
+        for size in value.shape or ()
+        if isinstance(size, ir.SymbolicDim)
+    )
+    _Walk(model, context, registry).graph(model.graph)
+
+
+class _Walk:
+    """One pass over a model."""
+
+    def __init__(
+        self, model: ir.Model, context: ShapeInferenceContext, registry: OpShapeInferenceRegistry
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._registry = registry
+
+    def graph(self, graph: ir.Graph) -> None:
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.shape = ir.Shape(value.const_value.shape.numpy())
+        for value in graph.inputs:
+            self._context.name_anonymous_dims(value)
+        for node in graph:
+            self._node(node)
+
+    def _node(self, node: ir.Node) -> None:
+        bodies = loops.bodies(node)
+        for body in bodies:
+            loops.bind(node, body)
+            self.graph(body)
+        answered = self._apply_rule(node) and all(value.shape is not None for value in node.outputs)
+        if not answered and not bodies:
+            fallback.ask(node, self._model)
+        for body in bodies:
+            loops.settle(node, body)
+        for value in node.outputs:
+            self._context.name_anonymous_dims(value)
+            self._tame(value)
+
+    def _apply_rule(self, node: ir.Node) -> bool:
+        context = self._context
+        version = context.get_opset_version(node.domain)
+        rule = self._registry.get(node.domain, node.op_type, version)
+        if rule is None:
+            return False
+        try:
+            rule(context, node)
+            if node.op_type == "Slice" and node.domain == "":
+                infer_slice(context, node)
+        except Exception as error:
+            logger.info("no shape from the rule of node %r: %s", node.name, error)
+            for value in node.outputs:
+                value.shape = None
+            return False
+        return True
+
+    def _tame(self, value: ir.Value) -> None:
+        """Forget sizes and numbers that grew beyond use, before they grow beyond memory."""
+        context = self._context
+        if value.shape is not None and not all(_sane(size) for size in value.shape):
+            value.shape = ir.Shape(
+                size if _sane(size) else context.new_symbolic_dim() for size in value.shape
+            )
+        items = context.get_symbolic_value(value) if value.producer() is not None else None
+        if items is not None and not all(_sane(item) for item in items):
+            value.const_value = None
+            context.set_symbolic_value(
+                value, [item if _sane(item) else context.new_symbolic_dim() for item in items]
+            )
+
+
+def _sane(size: int | ir.SymbolicDim) -> bool:
+    if isinstance(size, int):
+        return size in _INT64
+    return size.value is None or manageable(size.value)

@@ -1,0 +1,148 @@
+"""Model file, ``ModelProto`` or ``onnx_ir.Model`` -> ``Graph``."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from onnxprune.errors import LoadError
+from onnxprune.graph import read
+from onnxprune.graph.check import check_names, check_structure
+from onnxprune.graph.graph import Graph, Source
+from onnxprune.graph.normalise import normalise
+from onnxprune.graph.quiet import quiet
+from onnxprune.graph.shapes import infer
+from onnxprune.graph.tensors import check_tensors
+
+__all__ = ["load", "with_shapes"]
+
+logger = logging.getLogger(__name__)
+
+
+def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph) -> Graph:
+    """Load a model, normalise it, and infer the shape of every value.
+
+    Weights in external data files are mapped, not read.
+
+    Args:
+        source: The path of a ``.onnx`` file, or a model; it is not changed. A ``Graph`` is
+            returned as it is.
+
+    Returns:
+        The graph.
+
+    Raises:
+        LoadError: If there is no such file, it is no ONNX model, or the model is damaged, uses an
+            unsupported opset, or refers to external data that are missing or outside its folder.
+    """
+    if isinstance(source, Graph):
+        return source
+    if isinstance(source, ir.Model):
+        with _blaming("the model"):
+            return _build(_own(source), Source(None, _digest(source)), folder=None)
+    if isinstance(source, onnx.ModelProto):
+        with _blaming("the model"):
+            data = source.SerializeToString(deterministic=True)
+            proto = read.parse(data, "the model")
+            digest = hashlib.sha256(data).hexdigest()
+            return _build(_deserialise(proto), Source(None, digest), folder=None)
+    if not isinstance(source, str | os.PathLike):
+        raise LoadError(
+            f"cannot load a {type(source).__name__}; give a path, an onnx.ModelProto or an "
+            "onnx_ir.Model"
+        )
+    path = Path(source)
+    with _blaming(str(path)):
+        proto, digest = read.read(path)
+        return _build(_deserialise(proto), Source(path, digest), folder=path.absolute().parent)
+
+
+def with_shapes(model: ir.Model, source: Source) -> Graph:
+    """Make a graph of a model that is normalised already, by inferring its shapes.
+
+    Args:
+        model: The model; it belongs to the graph from now on.
+        source: Where it came from.
+
+    Returns:
+        The graph.
+    """
+    dims, numbers = infer(model)
+    return Graph(model, source, dims, numbers)
+
+
+def _build(model: ir.Model, source: Source, folder: Path | None) -> Graph:
+    check_structure(model)
+    check_tensors(model, folder)
+    return with_shapes(normalise(model), source)
+
+
+def _deserialise(proto: onnx.ModelProto) -> ir.Model:
+    check_names(proto)
+    with quiet():
+        model: ir.Model = ir.from_proto(proto)
+    return model
+
+
+@contextmanager
+def _blaming(where: str) -> Iterator[None]:
+    """Say where a problem is, and let nothing out but ``LoadError``."""
+    try:
+        yield
+    except LoadError as error:
+        message = str(error)
+        if message.startswith((where, repr(where))):
+            raise
+        raise LoadError(f"{where}: {message}") from error.__cause__
+    except MemoryError:
+        raise LoadError(f"{where}: there is not enough memory to load it") from None
+    except Exception as error:
+        logger.debug("unexpected error while loading %s", where, exc_info=True)
+        raise LoadError(
+            f"{where}: not a valid ONNX model ({type(error).__name__}: {_first_line(error)}); "
+            "check it with onnx.checker, or export it again"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    while isinstance(error, ir.serde.SerdeError) and error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip() or "no further details"
+    return text.splitlines()[0][:300]
+
+
+def _own(model: ir.Model) -> ir.Model:
+    """Clone a model so that nothing of the caller's is changed later on."""
+    clone = model.clone()
+    for graph in clone.graphs():
+        values = [*graph.inputs, *graph.initializers.values()]
+        values.extend(value for node in graph for value in node.outputs)
+        for value in values:
+            # A type is an object that inference changes, and clones share it.
+            if isinstance(value.type, ir.TensorType):
+                value.type = ir.TensorType(value.type.dtype, denotation=value.type.denotation)
+    return clone
+
+
+def _digest(model: ir.Model) -> str:
+    clone = model.clone()
+    weights = [
+        (name, clone.graph.initializers.pop(name).const_value)
+        for name in list(clone.graph.initializers)
+    ]
+    digest = hashlib.sha256(ir.serde.serialize_model(clone).SerializeToString(deterministic=True))
+    for name, tensor in weights:
+        digest.update(name.encode())
+        if isinstance(tensor, ir.ExternalTensor):
+            digest.update(f"{tensor.location} {tensor.offset} {tensor.length}".encode())
+        elif tensor is not None:
+            digest.update(str(tensor.shape).encode())
+            digest.update(tensor.tobytes())
+    return digest.hexdigest()

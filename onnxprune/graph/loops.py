@@ -1,0 +1,89 @@
+"""Shapes on the border between a control flow node and its nested graphs."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxprune.graph.nested import graphs_of
+
+__all__ = ["bind", "bodies", "settle"]
+
+
+def bodies(node: ir.Node) -> list[ir.Graph]:
+    """Return the nested graphs of a node."""
+    return [graph for attribute in node.attributes.values() for graph in graphs_of(attribute)]
+
+
+def bind(node: ir.Node, body: ir.Graph) -> None:
+    """Tell the inputs of a Loop's or Scan's body what the node is fed.
+
+    Args:
+        node: The node.
+        body: Its body; inputs that have no shape of their own get one.
+    """
+    for outer, inner, axis in _fed(node, body):
+        if inner.type is None:
+            inner.type = outer.type
+        if inner.shape is None and outer.shape is not None:
+            sizes = list(outer.shape)
+            if axis is not None and -len(sizes) <= axis < len(sizes):
+                del sizes[axis]
+            inner.shape = ir.Shape(sizes)
+
+
+def settle(node: ir.Node, body: ir.Graph) -> None:
+    """Give up shapes that do not survive an iteration, like that of a list that grows.
+
+    Args:
+        node: A node whose output shapes have been inferred from one pass over its body.
+        body: The body.
+    """
+    offset = _results_before_state(node)
+    varies = False
+    for index, (_, inner, axis) in enumerate(_fed(node, body)):
+        if axis is not None or index + offset >= len(body.outputs):
+            continue
+        result = body.outputs[index + offset]
+        if inner.shape is None or inner.shape == result.shape:
+            continue
+        varies = True
+        if index < len(node.outputs):
+            node.outputs[index].shape = _common(inner.shape, result.shape)
+    if varies:
+        for inner_node in body.all_nodes():
+            for value in inner_node.outputs:
+                value.shape = None
+
+
+def _common(first: ir.Shape, second: ir.Shape | None) -> ir.Shape | None:
+    if second is None or len(first) != len(second):
+        return None
+    return ir.Shape(a if a == b else None for a, b in zip(first, second, strict=True))
+
+
+def _results_before_state(node: ir.Node) -> int:
+    return 1 if node.op_type == "Loop" else 0  # a Loop's body returns first whether to go on
+
+
+def _fed(node: ir.Node, body: ir.Graph) -> list[tuple[ir.Value, ir.Value, int | None]]:
+    """Pair what goes into a node with the inputs of its body.
+
+    Returns:
+        Outer value, inner value, and the axis that a Scan takes slices of; the state comes first.
+    """
+    if node.domain != "" or node.op_type not in ("Loop", "Scan"):
+        return []
+    if node.op_type == "Loop":
+        pairs = zip(node.inputs[2:], body.inputs[2:], strict=False)
+        return [(outer, inner, None) for outer, inner in pairs if outer is not None]
+    count = node.attributes.get("num_scan_inputs")
+    states = len(node.inputs) - (count.as_int() if count is not None else 0)
+    given = node.attributes.get("scan_input_axes")
+    axes = list(given.as_ints()) if given is not None else []
+    fed = []
+    for index, (outer, inner) in enumerate(zip(node.inputs, body.inputs, strict=False)):
+        if outer is not None:
+            scanned = index - states
+            axis = None if scanned < 0 else axes[scanned] if scanned < len(axes) else 0
+            fed.append((outer, inner, axis))
+    return fed

@@ -1,0 +1,43 @@
+"""Bring a model into the one form that the rest of the program expects."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxprune.graph import constants, names
+from onnxprune.graph.fold import fold
+from onnxprune.graph.inline import inline
+from onnxprune.graph.sweep import sweep
+
+__all__ = ["normalise"]
+
+
+def normalise(model: ir.Model) -> ir.Model:
+    """Normalise a model: same inputs, same outputs, same answers.
+
+    Afterwards every node has a unique name; calls of the model's own functions are replaced by
+    their bodies; every constant is an initializer and no initializer is an input; what depends on
+    constants only is computed; nothing is there that no output needs; 1-D floating point
+    initializers have one use each.
+
+    Args:
+        model: A model whose nodes are in topological order; changed in place, so pass a clone of
+            one that is still needed.
+
+    Returns:
+        The normalised model, not necessarily the same object.
+
+    Raises:
+        LoadError: If calls of functions within functions multiply to an absurd number of nodes.
+    """
+    names.complete(model)
+    model = inline(model)
+    constants.lift(model)
+    constants.drop_from_inputs(model)
+    sweep(model)
+    model = fold(model)
+    constants.lift(model)
+    sweep(model)
+    names.complete(model)
+    constants.unshare(model)
+    return model

@@ -1,0 +1,81 @@
+"""One file per operator family: what its axes mean, what it costs, what follows when it shrinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from onnxprune.axes.rule import Barred, Rule
+from onnxprune.graph.graph import Graph
+from onnxprune.ops import (  # noqa: F401 - importing a family registers it; keep alphabetical
+    convolution,
+    elementwise,
+    indexing,
+    layout,
+    matmul,
+    normalization,
+    pooling,
+    reduction,
+    resize,
+    shape,
+)
+from onnxprune.ops.patch import Kept, Overlay, Patch
+from onnxprune.ops.registry import MACS, PATCHES, RULES, macs, patch, rule
+from onnxprune.ops.view import Op, Shape, Unknown
+
+__all__ = [
+    "MACS",
+    "PATCHES",
+    "RULES",
+    "Kept",
+    "Op",
+    "Overlay",
+    "Patch",
+    "macs",
+    "macs_of",
+    "operator_name",
+    "patch",
+    "rule",
+    "rules_for",
+]
+
+
+def operator_name(node: ir.Node) -> str:
+    """The registered name of a node's operator: ``Conv``, ``com.microsoft::FusedConv``."""
+    return f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+
+
+def rules_for(graph: Graph) -> Callable[[ir.Node], Rule | Barred]:
+    """A function that gives what is known of each node of a graph."""
+
+    def rule_of(node: ir.Node) -> Rule | Barred:
+        name = operator_name(node)
+        function = RULES.find(name)
+        if function is None:
+            return Barred(f"no rule for the operator {name}")
+        try:
+            return function(Op(node, graph))
+        except Unknown as unknown:
+            return Barred(str(unknown))
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            return Barred("its attributes, inputs and shapes do not fit its operator")
+
+    return rule_of
+
+
+def macs_of(
+    node: ir.Node, graph: Graph, shape_of: Callable[[ir.Value], Shape | None] | None = None
+) -> int:
+    """The multiply-accumulates of a node; 0 for operators that do not multiply and sum.
+
+    Args:
+        node: The node.
+        graph: Its graph.
+        shape_of: Gives the shape of a value; the graph's own unless given.
+    """
+    function = MACS.find(operator_name(node))
+    try:
+        return 0 if function is None else function(Op(node, graph, shape_of))
+    except Unknown:
+        return 0

@@ -1,0 +1,99 @@
+"""Operators that only rearrange: the same elements in another shape or order."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+from onnxprune.axes.rule import Barred, Rule
+from onnxprune.graph.dims import Dim
+from onnxprune.ops.broadcast import broadcast, names
+from onnxprune.ops.registry import rule
+from onnxprune.ops.view import Op
+
+Shape = tuple[Dim, ...]
+
+
+@rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
+def reshape(op: Op) -> Rule | Barred:
+    """https://onnx.ai/onnx/operators/onnx__Reshape.html; the common factors of both shapes."""
+    terms = _factor([d.size for d in op.shape(0)], [d.size for d in op.result()])
+    if terms is None:
+        return Barred("its input and its result cannot be compared")
+    left, right, sizes = terms
+    return Rule(
+        f"{' '.join(left)} -> {' '.join(right)}",
+        sizes=sizes,
+        shape_inputs={1: 0} if op.type == "Reshape" else {},
+        reason="the sizes before and after do not divide each other",
+    )
+
+
+@rule("Transpose")
+def transpose(op: Op) -> Rule:
+    """https://onnx.ai/onnx/operators/onnx__Transpose.html."""
+    taken = names(len(op.shape(0)))
+    order = op.attr("perm", list(reversed(range(len(taken)))))
+    return Rule(f"{' '.join(taken)} -> {' '.join(taken[i] for i in order)}")
+
+
+@rule("Expand")
+def expand(op: Op) -> Rule:
+    """https://onnx.ai/onnx/operators/onnx__Expand.html; what is repeated stays whole."""
+    result = op.result()
+    (taken, given), _ = broadcast([op.shape(0), result])
+    padded = ["1"] * (len(result) - len(op.shape(0))) + taken.split()
+    right = [g if t == g else "_" for t, g in zip(padded, given.split(), strict=True)]
+    return Rule(
+        f"{taken} -> {' '.join(right)}",
+        shape_inputs={1: 0},
+        reason="it repeats one index along this axis",
+    )
+
+
+def _factor(
+    before: Sequence[int], after: Sequence[int]
+) -> tuple[list[str], list[str], dict[str, int]] | None:
+    """Axes for two shapes of the same elements, by their common factorisation, major to minor."""
+    if math.prod(before) != math.prod(after) or 0 in before:
+        return None
+    left, right, sizes = ["1"] * len(before), ["1"] * len(after), dict[str, int]()
+    for a, b in _groups(before, after):
+        sides = [(left, a, _cuts(before, a)), (right, b, _cuts(after, b))]
+        cuts = sorted({cut for _, _, bounds in sides for cut in bounds})
+        nested = not any(high % low for low, high in pairwise(cuts))
+        factors = {low: f"f{len(sizes) + n}" for n, low in enumerate(cuts[:-1])}
+        if nested:
+            sizes |= {factors[low]: high // low for low, high in pairwise(cuts)}
+        for axes, places, bounds in sides:
+            for i, (low, high) in zip(places, pairwise(bounds), strict=True):
+                inside = [name for cut, name in factors.items() if low <= cut < high]
+                text = inside[0] if len(inside) == 1 else f"({' '.join(inside)})"
+                axes[i] = text if nested else "_"
+    return left, right, sizes
+
+
+def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """The smallest runs of axes (sizes of 1 left out) that hold equally many elements."""
+    a = [i for i, size in enumerate(before) if size != 1]
+    b = [i for i, size in enumerate(after) if size != 1]
+    groups = []
+    while a and b:
+        runs = [a.pop(0)], [b.pop(0)]
+        x, y = before[runs[0][0]], after[runs[1][0]]
+        while x != y:
+            if x < y:
+                runs[0].append(a.pop(0))
+                x *= before[runs[0][-1]]
+            else:
+                runs[1].append(b.pop(0))
+                y *= after[runs[1][-1]]
+        groups.append(runs)
+    return groups
+
+
+def _cuts(sizes: Sequence[int], places: Sequence[int]) -> list[int]:
+    """Running products of the sizes at some places, starting with 1."""
+    return list(accumulate((sizes[i] for i in places), operator.mul, initial=1))

@@ -1,0 +1,7 @@
+"""From a choice to a smaller graph: plan everything against the original, then apply."""
+
+from onnxprune.rewrite.plan import Plan, plan
+from onnxprune.rewrite.prune import prune
+from onnxprune.rewrite.record import Record, read_record
+
+__all__ = ["Plan", "Record", "plan", "prune", "read_record"]

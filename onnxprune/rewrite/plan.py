@@ -1,0 +1,120 @@
+"""Everything that a choice asks of a graph, computed before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxprune.axes.atoms import Ids
+from onnxprune.axes.cut import Cut
+from onnxprune.axes.factors import Factors
+from onnxprune.axes.labels import Bound
+from onnxprune.errors import ChoiceError
+from onnxprune.ops import PATCHES, Kept, Op, Overlay, Patch, operator_name
+from onnxprune.units.units import Units
+
+__all__ = ["Plan", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to slice and what to patch.
+
+    Attributes:
+        slices: Initializer -> axis -> the indices that stay.
+        patches: Node of the original graph -> its changes.
+    """
+
+    slices: Mapping[str, Mapping[int, Ids]]
+    patches: Mapping[ir.Node, Patch]
+
+
+def plan(units: Units) -> Plan:
+    """Plan the rewrite that the units' current choices ask for.
+
+    Args:
+        units: All units of a graph, with their choices.
+
+    Returns:
+        The plan; empty where every unit stays whole.
+
+    Raises:
+        ChoiceError: If the choices would leave a tensor without any index on some axis.
+    """
+    for tensor, axis in units.empty():
+        raise ChoiceError(f"The choices leave nothing of axis {axis} of the tensor '{tensor}'.")
+    cut = units.cut()
+    slices: dict[str, dict[int, Ids]] = {}
+    for name, value in units.graph.initializers.items():
+        masks = {i: cut.mask(axis) for i, axis in cut.axes(value)}
+        if masks:
+            slices[name] = {i: np.flatnonzero(m) for i, m in masks.items() if m is not None}
+    patches = {}
+    for node, bound in units.labels.bound.items():
+        patch = _patch(node, bound, cut)
+        if patch is not None:
+            patches[node] = patch
+    return Plan(slices, patches)
+
+
+def _patch(node: ir.Node, bound: Bound, cut: Cut) -> Patch | None:
+    if not any(True for v in (*node.inputs, *node.outputs) if v is not None for _ in cut.axes(v)):
+        return None
+    own = PATCHES.find(operator_name(node))
+    patch = Patch() if own is None else own(Op(node, cut.labels.graph), _kept(node, cut))
+    attributes = {
+        attribute: cut.size(bound.names[name])
+        for attribute, name in bound.rule.attributes.items()
+        if cut.size(bound.names[name]) != bound.binding.sizes[name]
+    }
+    inputs = {
+        slot: resized
+        for slot, output in bound.rule.shape_inputs.items()
+        if slot < len(node.inputs) and node.inputs[slot] is not None
+        if (resized := _resized(node.outputs[output], cut))
+    }
+    patch = Patch({**attributes, **patch.attributes}, {**inputs, **patch.inputs}, {**patch.outputs})
+    return patch if patch.attributes or patch.inputs or any(patch.outputs.values()) else None
+
+
+def _kept(node: ir.Node, cut: Cut) -> Kept:
+    def mask(value: ir.Value | None, axis: int) -> np.ndarray | None:
+        axes = cut.labels.axes.get(value, ()) if value is not None else ()
+        return cut.mask(axes[axis]) if axis < len(axes) else None
+
+    def restored(i: int) -> Overlay:
+        value = node.inputs[i]
+        assert value is not None
+        return _resized(value, cut, back=True)
+
+    return Kept(
+        input=lambda i, axis: mask(node.inputs[i], axis),
+        output=lambda i, axis: mask(node.outputs[i], axis),
+        restored=restored,
+    )
+
+
+def _resized(value: ir.Value, cut: Cut, back: bool = False) -> Overlay:
+    """The sizes of a value: from the original to the new ones, or back."""
+    shape = cut.labels.graph.shape(value) or ()
+    fixed: dict[int, int] = {}
+    scaled: dict[int, tuple[int, int]] = {}
+    for i, axis in cut.axes(value):
+        if not shape[i].dynamic:
+            fixed[i] = shape[i].size if back else cut.size(axis)
+        else:
+            new, old = _labelled_sizes(axis, cut)
+            scaled[i] = (old, new) if back else (new, old)
+    return Overlay(len(shape), fixed, scaled)
+
+
+def _labelled_sizes(axis: Factors, cut: Cut) -> tuple[int, int]:
+    """The product of an axis' labelled factors after and before the cut."""
+    labelled = tuple(factor for factor in axis if factor.label is not None)
+    old = 1
+    for factor in labelled:
+        old *= factor.size
+    return cut.size(labelled), old

@@ -1,0 +1,162 @@
+"""Runs an ONNX graph in torch, with some entries of its parameters missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from torch import Tensor
+
+from onnxprune.torch import functions
+from onnxprune.torch.errors import BadFeeds, BadRemoval, Leak, LeakError, UnsupportedOperator
+from onnxprune.torch.masked import Masked, fill, removal_levels
+from onnxprune.torch.operators import Call, find
+from onnxprune.torch.plan import Plan, Step
+from onnxprune.torch.tensors import to_torch
+
+__all__ = ["Interpreter"]
+
+logger = logging.getLogger(__name__)
+
+Removal = Mapping[int, np.ndarray] | np.ndarray
+_Values = dict[ir.Value, Masked]
+_Results = Sequence[Masked | None]
+
+
+class Interpreter:
+    """Runs an ONNX graph in torch; its parameters are the initializers, by name.
+
+    The graph runs at its original size, always: what is missing keeps its place and holds 0, and
+    Shape tells original sizes. Gradients flow to every parameter that requires them.
+
+    Attributes:
+        parameters: The initializers and constants, by name, as tensors that may be replaced,
+            trained or told to require a gradient.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        self._inputs = {str(value.name): value for value in model.graph.inputs}
+        self._plan = Plan.of(model.graph, model.opset_imports)
+        self._constants = {str(value.name): value for value in self._plan.constants}
+        self.parameters: dict[str, Tensor] = {
+            str(value.name): tensor for value, tensor in self._plan.constants.items()
+        }
+        self._bodies: dict[Any, Interpreter] = {}
+
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray | Tensor],
+        missing: Mapping[str, Removal] | None = None,
+    ) -> dict[str, Masked]:
+        """Run the graph.
+
+        Args:
+            feeds: The inputs, by name.
+            missing: The parameters that miss slices: name, axis, indices.
+
+        Returns:
+            The outputs, by name, at their original size.
+
+        Raises:
+            LeakError: The removed slices are inconsistent.
+            UnsupportedOperator: The graph has an operator that cannot be run here.
+            BadFeeds: An input is not fed, or a feed is no input.
+            BadRemoval: What should be missing is no parameter, or lies outside it.
+        """
+        inputs = {
+            name: Masked(feed if isinstance(feed, Tensor) else to_torch(feed))
+            for name, feed in feeds.items()
+        }
+        unknown = set(missing or ()) - set(self.parameters)
+        if unknown:
+            raise BadRemoval(f"no such parameter: {', '.join(sorted(unknown))}")
+        values = self._start(inputs, missing or {})
+        self._execute(self._plan, values)
+        return {str(output.name): values[output] for output in self._plan.outputs}
+
+    def _start(self, feeds: Mapping[str, Masked], missing: Mapping[str, Removal]) -> _Values:
+        """The parameters and the inputs."""
+        values: _Values = {}
+        for name, value in self._constants.items():
+            tensor = self.parameters[name]
+            levels = removal_levels(name, tensor, missing[name]) if name in missing else None
+            values[value] = Masked(fill(tensor, levels), levels)
+        unknown = set(feeds) - set(self._inputs)
+        if unknown:
+            raise BadFeeds(f"not an input of the graph: {', '.join(sorted(unknown))}")
+        for name, value in self._inputs.items():
+            if name in feeds:
+                values[value] = feeds[name]
+            elif value not in values:
+                raise BadFeeds(f"input {name!r} is not fed")
+        return values
+
+    def _execute(self, plan: Plan, values: _Values) -> None:
+        """Run all steps, forgetting values after their last use."""
+        for step in plan.steps:
+            results = self._evaluate(step, values)
+            for output, result in zip(step.node.outputs, results, strict=False):
+                if result is not None:
+                    values[output] = result
+            for value in step.dead:
+                values.pop(value, None)
+
+    def _evaluate(self, step: Step, values: _Values) -> _Results:
+        """Run one node; errors name it."""
+        node = step.node
+        try:
+            arguments = [None if v is None else values.get(v) for v in node.inputs]
+            if node.op_type == "If" and step.blocks:
+                return self._branch(step, arguments[0], values)
+            handler = find(node.domain, node.op_type)
+            if handler is None:
+                return self._run_body(step, arguments)
+            wanted = sum(1 for output in node.outputs if output.name)
+            results = handler(Call(node.op_type, step.opset, arguments, step.attributes, wanted))
+        except Leak as leak:
+            raise LeakError(f"{step}{_operand(node, leak.operand)}: {leak.detail}") from None
+        except (UnsupportedOperator, NotImplementedError) as error:
+            raise UnsupportedOperator(f"{step}: {error}") from error
+        except Exception as error:
+            error.add_note(f"in {step}")
+            raise
+        return [results] if isinstance(results, Masked) else results
+
+    def _branch(self, step: Step, condition: Masked | None, values: _Values) -> _Results:
+        """Run one of the two graphs of an If."""
+        if condition is None or condition.present is not None:
+            raise UnsupportedOperator("the condition is missing")
+        block = step.blocks["then_branch" if bool(condition.value) else "else_branch"]
+        inner = dict(values)
+        self._execute(block, inner)
+        return [inner[output] for output in block.outputs]
+
+    def _run_body(self, step: Step, arguments: Sequence[Masked | None]) -> _Results:
+        """Run a node through the function that the ONNX standard defines it by."""
+        key = (
+            step.node,
+            *(None if x is None else (x.value.dtype, tuple(x.value.shape)) for x in arguments),
+        )
+        if key not in self._bodies:
+            model = functions.body(step.node, step.opset, arguments)
+            if model is None:
+                raise UnsupportedOperator("not known, and ONNX defines no function body for it")
+            logger.debug("%s runs as its function body", step)
+            self._bodies[key] = Interpreter(model)
+        inner = self._bodies[key]
+        given = (x for x in arguments if x is not None)
+        values = inner._start(dict(zip(inner._inputs, given, strict=True)), {})
+        inner._execute(inner._plan, values)
+        results = iter([values[output] for output in inner._plan.outputs])
+        return [next(results) if output.name else None for output in step.node.outputs]
+
+
+def _operand(node: ir.Node, position: int | None) -> str:
+    """Which input of a node an error is about."""
+    if position is None or position >= len(node.inputs):
+        return ""
+    value = node.inputs[position]
+    return f", input {position} {'' if value is None else repr(value.name)}"

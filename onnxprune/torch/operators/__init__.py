@@ -1,0 +1,48 @@
+"""The operators, one file per family; importing this registers them all."""
+
+from onnxprune.torch.operators import (
+    activations,
+    contraction,
+    convolution,
+    creation,
+    elementwise,
+    indexing,
+    joining,
+    logic,
+    normalization,
+    padding,
+    pooling,
+    quantized,
+    recurrent,
+    reduction,
+    resampling,
+    scatter,
+    shape,
+    softmax,
+)
+from onnxprune.torch.registry import Call, find, operator, supported
+
+__all__ = [
+    "Call",
+    "activations",
+    "contraction",
+    "convolution",
+    "creation",
+    "elementwise",
+    "find",
+    "indexing",
+    "joining",
+    "logic",
+    "normalization",
+    "operator",
+    "padding",
+    "pooling",
+    "quantized",
+    "recurrent",
+    "reduction",
+    "resampling",
+    "scatter",
+    "shape",
+    "softmax",
+    "supported",
+]

@@ -1,0 +1,47 @@
+"""The masked twin: what a pruned model must answer, from the original one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from onnxprune.torch.errors import Leak, LeakError
+from onnxprune.torch.interpreter import Interpreter
+from onnxprune.torch.masked import compress
+from onnxprune.torch.tensors import to_numpy
+
+__all__ = ["masked_twin"]
+
+
+def masked_twin(
+    model: ir.Model,
+    feeds: Mapping[str, np.ndarray | Tensor],
+    removed: Mapping[str, Mapping[int, np.ndarray] | np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Evaluate the original, full-size model with slices of its initializers missing.
+
+    Args:
+        model: The original model.
+        feeds: Its inputs, by name.
+        removed: Initializer name, axis, removed indices.
+
+    Returns:
+        The outputs, by name, without their missing entries.
+
+    Raises:
+        LeakError: The removed slices are inconsistent.
+        UnsupportedOperator: The model has an operator that cannot be run here.
+    """
+    with torch.no_grad():
+        outputs = Interpreter(model).run(feeds, removed)
+    answer = {}
+    for name, output in outputs.items():
+        try:
+            answer[name] = to_numpy(compress(output))
+        except Leak as leak:
+            raise LeakError(f"output {name!r}: {leak.detail}") from None
+    return answer

@@ -1,0 +1,68 @@
+"""One unit's footprint on one axis of one tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxprune.axes.atoms import Ids
+
+__all__ = ["Channel"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Channel:
+    """Where a unit's channels lie in one tensor of one node.
+
+    Attributes:
+        name: The module: the tensor's name without ``.weight``, or the node's name.
+        node: The name of the node that reads the tensor.
+        op: The operator of that node.
+        tensor: The tensor as the node reads it.
+        axis: The axis of the tensor.
+        positions: (num_channels, repeats) row i holds the indices of channel i on that axis.
+        is_output_channel: Whether the node produces the channels (else it consumes them).
+        passes: Whether the node hands the channels through: it stands on both sides.
+    """
+
+    name: str
+    node: str
+    op: str
+    tensor: ir.Value
+    axis: int
+    positions: Ids
+    is_output_channel: bool
+    passes: bool
+
+    @property
+    def num_channels(self) -> int:
+        """The number of channels."""
+        return len(self.positions)
+
+    @property
+    def index(self) -> tuple[int, int]:
+        """The half-open range of the axis within which all positions lie."""
+        return int(self.positions.min()), int(self.positions.max()) + 1
+
+    @property
+    def expand_ratio(self) -> int:
+        """How many positions each channel has."""
+        return int(self.positions.shape[1])
+
+    def values(self) -> npt.NDArray[np.float64] | None:
+        """What each channel owns of the tensor, (num_channels, elements); None if computed."""
+        if self.tensor.const_value is None:
+            return None
+        array = np.moveaxis(self.tensor.const_value.numpy(), self.axis, 0)
+        rows = array.reshape(len(array), -1)[self.positions]
+        return rows.reshape(self.num_channels, -1).astype(np.float64)
+
+    def __str__(self) -> str:
+        return (
+            f"Channel({self.name}, index={self.index}, "
+            f"is_output_channel={str(self.is_output_channel).lower()}, "
+            f"expand_ratio={self.expand_ratio})"
+        )

@@ -1,0 +1,210 @@
+"""From labels to units: atoms that leave the same footprint in the same tensors are one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxprune.axes.atoms import Ids
+from onnxprune.axes.factors import Factors, flatten
+from onnxprune.axes.labels import Barrier, Bound, Labels
+from onnxprune.axes.propagate import propagate
+from onnxprune.axes.sentence import Axis
+from onnxprune.graph.graph import Graph
+from onnxprune.ops import operator_name, rules_for
+from onnxprune.units.channel import Channel
+from onnxprune.units.unit import UNIT_KINDS, MutableChannelUnit
+from onnxprune.units.units import Units
+
+__all__ = ["find_units"]
+
+PRODUCES, CONSUMES, PASSES = 0, 1, 2
+
+
+def find_units(graph: Graph, kind: str = "l1") -> Units:
+    """Find the units of a graph.
+
+    Args:
+        graph: The graph.
+        kind: The kind of unit, which decides how a count becomes a choice of channels.
+
+    Returns:
+        All units in topological order of their first producer, those that must stay whole too.
+
+    Raises:
+        OnnxPruneError: If there is no such kind.
+    """
+    make = UNIT_KINDS.get(kind)
+    labels = propagate(graph, rules_for(graph))
+    drafts = _Footprints(labels).drafts()
+    taken: dict[str, int] = {}
+    units = []
+    for draft in sorted(drafts, key=lambda draft: draft.order):
+        first = (draft.outputs or draft.inputs)[0]
+        name = f"{first.name}_{first.index}_{len(draft.atoms)}"
+        taken[name] = taken.get(name, 0) + 1
+        unique = name if taken[name] == 1 else f"{name}#{taken[name]}"
+        units.append(draft.make(make, unique, labels))
+    return Units(labels, units)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A unit in the making: its atoms in any order, its channels in topological order."""
+
+    atoms: Ids
+    outputs: list[Channel] = field(default_factory=list)
+    inputs: list[Channel] = field(default_factory=list)
+    order: tuple[int, int] = (0, 0)
+
+    def add(self, channel: Channel, role: int, place: int) -> None:
+        """Note a channel; tensors of one module that say the same count once."""
+
+        def known(channels: list[Channel]) -> bool:
+            return any(
+                c.name == channel.name and np.array_equal(c.positions, channel.positions)
+                for c in channels
+            )
+
+        if role == PASSES and (known(self.outputs) or known(self.inputs)):
+            return
+        if role != CONSUMES and not known(self.outputs):
+            if not self.outputs:
+                self.order = (place, 1)
+            self.outputs.append(channel)
+        if role != PRODUCES and not known(self.inputs):
+            if not self.inputs and not self.outputs:
+                self.order = (place, 0)
+            self.inputs.append(replace(channel, is_output_channel=False))
+
+    def make(self, kind: type[MutableChannelUnit], name: str, labels: Labels) -> MutableChannelUnit:
+        """The unit, its channels in the order of its first tensor."""
+        order = np.argsort((self.outputs or self.inputs)[0].positions[:, 0], kind="stable")
+        outputs, inputs = (
+            [replace(c, positions=c.positions[order]) for c in side]
+            for side in (self.outputs, self.inputs)
+        )
+        why = int(labels.atoms.why(self.atoms[:1])[0])
+        barrier: Barrier | None = labels.barriers[why] if why >= 0 else None
+        return kind(name, self.atoms[order], outputs, inputs, barrier)
+
+
+class _Footprints:
+    """Groups atoms by where they stand in the weights."""
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.atoms = labels.atoms
+        self._hidden = np.array([b.kind == "whole" for b in labels.barriers] + [False])
+        self._origin: dict[ir.Value, ir.Value] = {}  # computed from weights alone -> that weight
+
+    def drafts(self) -> list[_Draft]:
+        """The units with their channels."""
+        prints = self._prints()
+        used = np.flatnonzero(prints)
+        if not len(used):
+            return []
+        _, group = np.unique(prints[used], return_inverse=True)
+        self._sizes = np.bincount(group)
+        by_group = used[np.argsort(group, kind="stable")]
+        drafts = [_Draft(atoms) for atoms in np.split(by_group, np.cumsum(self._sizes)[:-1])]
+        self._unit_of = np.full(len(self.atoms), -1, np.int64)
+        self._place_in = np.zeros(len(self.atoms), np.int64)
+        for i, draft in enumerate(drafts):
+            self._unit_of[draft.atoms] = i
+            self._place_in[draft.atoms] = np.arange(len(draft.atoms))
+        for place, (node, bound) in enumerate(self.labels.bound.items()):
+            for unit, channel, role in self._channels(node, bound):
+                drafts[unit].add(channel, role, place)
+        return [draft for draft in drafts if draft.outputs or draft.inputs]
+
+    def _prints(self) -> npt.NDArray[np.uint64]:
+        """For each representative, a hash of the (tensor, axis, column) it stands in, how often."""
+        random = np.random.default_rng(0)
+        prints = np.zeros(len(self.atoms), np.uint64)
+        for value in self.labels.graph.initializers.values():
+            for axis in self.labels.axes.get(value, ()):
+                for factor in axis:
+                    for column in self._columns(factor.label):
+                        key = random.integers(1, 2**63, dtype=np.uint64)
+                        atoms, times = np.unique(column[column > 0], return_counts=True)
+                        prints[atoms] += key * times.astype(np.uint64)
+        used = np.flatnonzero(prints)
+        keys = random.integers(1, 2**63, len(self._hidden), dtype=np.uint64)
+        keys[-1] = 0  # of the living
+        prints[used] += keys[self.atoms.why(used)]
+        return prints
+
+    def _columns(self, label: Ids | None) -> Ids:
+        """The columns of a label, frozen atoms included, those of kernels left out."""
+        if label is None:
+            return np.zeros((0, 0), np.int64)
+        full = self.atoms.expand(label)
+        why = self.atoms.why(full)
+        return np.where((why >= 0) & self._hidden[why], 0, full).T
+
+    def _channels(self, node: ir.Node, bound: Bound) -> Iterator[tuple[int, Channel, int]]:
+        """The footprints of every unit in the weights that a node reads."""
+        weights = {v for v in node.inputs if v is not None and self._is_weight(v)}
+        if weights and all(v is None or v in weights for v in node.inputs):
+            origin = next(self._origin.get(v, v) for v in node.inputs if v is not None)
+            self._origin.update(dict.fromkeys(node.outputs, origin))
+            return
+        moving = {
+            term.text
+            for value, operand in zip(node.inputs, bound.binding.inputs, strict=False)
+            if value is not None and value not in weights
+            for axis in operand or ()
+            for term in axis.terms()
+        }
+        for value, operand in zip(node.inputs, bound.binding.inputs, strict=False):
+            if value is None or operand is None or value not in weights:
+                continue
+            name = _module(self._origin.get(value, value), node)
+            operator = operator_name(node)
+            for i, axis in enumerate(operand):
+                flat = flatten(self.atoms, self.labels.axes[value][i], 0)
+                for unit, atom, rows in self._positions(flat.label):
+                    role = self._role(atom, axis, bound, moving)
+                    made = Channel(
+                        *(name, node.name or "", operator, value, i, rows),
+                        is_output_channel=True,
+                        passes=role == PASSES,
+                    )
+                    yield unit, made, role
+
+    def _is_weight(self, value: ir.Value) -> bool:
+        return value.const_value is not None or value in self._origin
+
+    def _positions(self, label: Ids | None) -> Iterator[tuple[int, int, Ids]]:
+        """Each unit in a label: an atom of it, and the (num_channels, repeats) rows it owns."""
+        for column in self._columns(label):
+            units = self._unit_of[column]
+            for unit in np.unique(units[units >= 0]):
+                rows = np.flatnonzero(units == unit)
+                rows = rows[np.argsort(self._place_in[column[rows]], kind="stable")]
+                if len(rows) % self._sizes[unit] == 0:
+                    yield int(unit), int(column[rows[0]]), rows.reshape(self._sizes[unit], -1)
+
+    def _role(self, atom: int, axis: Axis, bound: Bound, moving: set[str]) -> int:
+        """What the node does with the atom's channel on this axis of its weight."""
+        names = [term.text for term in axis.terms() if term.is_name]
+        if len(names) > 1:
+            names = [n for n in names if self._holds(bound.names[n], atom)] or names
+        if names and names[0] in bound.rule.parsed.contracted:
+            return CONSUMES
+        return PASSES if names and names[0] in moving else PRODUCES
+
+    def _holds(self, factors: Factors, atom: int) -> bool:
+        return any((self._columns(f.label) == atom).any() for f in factors)
+
+
+def _module(tensor: ir.Value, node: ir.Node) -> str:
+    """The module a weight belongs to: its name without the last part, else the node's name."""
+    module, _, last = (tensor.name or "").rpartition(".")
+    known = last in ("weight", "bias", "running_mean", "running_var")
+    return module if module and known else node.name or tensor.name or ""

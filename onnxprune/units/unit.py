@@ -1,0 +1,161 @@
+"""MutableChannelUnit: channels that depend on each other and are chosen together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxprune.axes.atoms import Ids
+from onnxprune.axes.labels import Barrier
+from onnxprune.errors import ChoiceError
+from onnxprune.ops import MACS
+from onnxprune.registry import Registry
+from onnxprune.units.channel import Channel
+from onnxprune.units.mutable import (
+    BaseMutableChannel,
+    SequentialMutableChannel,
+    SimpleMutableChannel,
+    count_of,
+)
+
+__all__ = [
+    "UNIT_KINDS",
+    "L1MutableChannelUnit",
+    "MutableChannelUnit",
+    "SequentialMutableChannelUnit",
+    "unit_kind",
+]
+
+Mask = npt.NDArray[np.bool_]
+Scores = npt.NDArray[np.float64]
+
+
+class MutableChannelUnit:
+    """Channels of a model that can only be kept or removed together, one by one.
+
+    Attributes:
+        name: ``{module}_({start}, {end})_{num_channels}`` of the first producer; unique.
+        output_related: Where the channels are produced, or passed through.
+        input_related: Where the channels are consumed, or passed through.
+        mutable_channel: Holds the choice.
+        atoms: (num_channels,) the atom of each channel.
+        barrier: Why the unit must stay whole, None for one that may lose channels.
+    """
+
+    mutable_channel_type: type[BaseMutableChannel] = SimpleMutableChannel
+
+    def __init__(
+        self,
+        name: str,
+        atoms: Ids,
+        output_related: Sequence[Channel] = (),
+        input_related: Sequence[Channel] = (),
+        barrier: Barrier | None = None,
+    ) -> None:
+        self.name = name
+        self.atoms = atoms
+        self.output_related = list(output_related)
+        self.input_related = list(input_related)
+        self.barrier = barrier
+        self.mutable_channel = self.mutable_channel_type(len(atoms))
+
+    @property
+    def num_channels(self) -> int:
+        """The number of channels."""
+        return len(self.atoms)
+
+    @property
+    def is_mutable(self) -> bool:
+        """Whether the unit may lose channels."""
+        return self.barrier is None and self.num_channels > 1
+
+    @property
+    def why_not(self) -> str | None:
+        """Why the unit may not lose channels, None when it may."""
+        if self.barrier is not None:
+            return str(self.barrier)
+        return None if self.num_channels > 1 else "it has a single channel"
+
+    @property
+    def mask(self) -> Mask:
+        """(num_channels,) which channels are kept."""
+        return self.mutable_channel.current_mask
+
+    @property
+    def current_choice(self) -> int:
+        """How many channels are kept; assign a count (int), a ratio (float) or a mask (bools)."""
+        return self.mutable_channel.activated_channels
+
+    @current_choice.setter
+    def current_choice(self, choice: float | Sequence[bool] | Mask) -> None:
+        mask = self.mask_of(choice)
+        if not self.is_mutable and not mask.all():
+            raise ChoiceError(f"The unit '{self.name}' must stay whole: {self.why_not}.")
+        self.mutable_channel.current_mask = mask
+
+    def mask_of(self, choice: float | Sequence[bool] | Mask) -> Mask:
+        """The mask that a count, a ratio or a mask stands for in this unit.
+
+        Raises:
+            ChoiceError: If the choice is out of range or of the wrong form.
+        """
+        if isinstance(choice, int | float | np.number):
+            count = count_of(choice, self.num_channels, f"The unit '{self.name}'")
+            return self.best(count)
+        simple = SimpleMutableChannel(self.num_channels)
+        simple.current_choice = choice
+        return simple.current_mask
+
+    def scores(self) -> Scores:
+        """What each channel is worth, (num_channels,); override this in a kind of your own."""
+        return -np.arange(self.num_channels, dtype=np.float64)
+
+    def best(self, count: int) -> Mask:
+        """The mask of the `count` channels of the highest score; the first of equals."""
+        mask = np.zeros(self.num_channels, bool)
+        mask[np.argsort(-self.scores(), kind="stable")[:count]] = True
+        return mask
+
+    def sample_choice(self, seed: int | None = None) -> int:
+        """A random count between 1 and num_channels."""
+        return int(np.random.default_rng(seed).integers(1, self.num_channels + 1))
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__}(", f"  name={self.name}"]
+        for side in ("output_related", "input_related"):
+            lines.append(f"  ({side}): [")
+            lines += [f"    ({i}): {channel}" for i, channel in enumerate(getattr(self, side))]
+            lines.append("  ]")
+        lines.append(f"  (mutable_channel): {self.mutable_channel}")
+        return "\n".join([*lines, ")"])
+
+
+UNIT_KINDS: Registry[type[MutableChannelUnit]] = Registry("unit_kind")
+unit_kind = UNIT_KINDS.register
+
+
+@unit_kind("sequential")
+class SequentialMutableChannelUnit(MutableChannelUnit):
+    """Keeps its first channels."""
+
+    mutable_channel_type = SequentialMutableChannel
+
+
+@unit_kind("l1")
+class L1MutableChannelUnit(MutableChannelUnit):
+    """Keeps the channels of the largest mean absolute weight, averaged over the producers.
+
+    Source: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017; the mean over producers
+    as in MMRazor. Without a producer that multiplies, the others count, then the consumers.
+    """
+
+    def scores(self) -> Scores:
+        """(num_channels,) mean absolute weights."""
+        multiply = [c for c in self.output_related if MACS.find(c.op) is not None]
+        for channels in (multiply, self.output_related, self.input_related):
+            weights = [w for c in channels if (w := c.values()) is not None]
+            if weights:
+                return np.mean([np.abs(w).mean(axis=1) for w in weights], axis=0)  # type: ignore[no-any-return]
+        return np.ones(self.num_channels)

@@ -1,0 +1,102 @@
+"""All units of a graph, and what their choices leave of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxprune.axes.cut import Cut
+from onnxprune.axes.labels import Barrier, Labels
+from onnxprune.errors import ChoiceError
+from onnxprune.graph.graph import Graph
+from onnxprune.units.unit import MutableChannelUnit
+
+__all__ = ["Units"]
+
+
+class Units(Sequence[MutableChannelUnit]):
+    """The units of a graph in topological order, by position or by name.
+
+    Attributes:
+        labels: The labels they come from.
+    """
+
+    def __init__(self, labels: Labels, units: Sequence[MutableChannelUnit]) -> None:
+        self.labels = labels
+        self._units = list(units)
+        self._names = {unit.name: unit for unit in units}
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the units."""
+        return self.labels.graph
+
+    @overload
+    def __getitem__(self, key: int | str) -> MutableChannelUnit: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[MutableChannelUnit]: ...
+    def __getitem__(
+        self, key: int | str | slice
+    ) -> MutableChannelUnit | Sequence[MutableChannelUnit]:
+        if not isinstance(key, str):
+            return self._units[key]
+        if key not in self._names:
+            near = difflib.get_close_matches(key, self._names, 3, 0.3)
+            hint = f"; near are: {', '.join(near)}" if near else ""
+            raise ChoiceError(f"The model has no unit '{key}'{hint}.")
+        return self._names[key]
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def __iter__(self) -> Iterator[MutableChannelUnit]:
+        return iter(self._units)
+
+    @property
+    def mutable(self) -> list[MutableChannelUnit]:
+        """The units that may lose channels."""
+        return [unit for unit in self._units if unit.is_mutable]
+
+    def keep(self) -> npt.NDArray[np.bool_]:
+        """(atoms,) whether the units' choices keep each atom."""
+        keep = np.ones(len(self.labels.atoms), bool)
+        for unit in self.mutable:
+            keep[unit.atoms[~unit.mask]] = False
+        return keep
+
+    def cut(self) -> Cut:
+        """What the units' choices leave of the graph."""
+        return Cut(self.labels, self.keep())
+
+    def prunable_share(self) -> float:
+        """The fraction of parameters that some choice could remove, between 0 and 1."""
+        total = prunable = 0.0
+        for value in self.graph.initializers.values():
+            if value.dtype is None or not value.dtype.is_floating_point():
+                continue
+            size = 1
+            for dim in self.graph.shape(value) or ():
+                size *= dim.size
+            fixed = 1.0
+            for _, living in self.labels.living(value):
+                fixed *= 1 - float(living.mean())
+            total += size
+            prunable += size * (1 - fixed)
+        return prunable / total if total else 0.0
+
+    def barriers(self) -> list[Barrier]:
+        """The barriers that keep units whole, in topological order."""
+        found = dict.fromkeys(unit.barrier for unit in self._units if unit.barrier is not None)
+        return list(found)
+
+    def empty(self) -> Iterator[tuple[str, int]]:
+        """Tensors (and axes) of which the units' choices would leave nothing."""
+        cut = self.cut()
+        for value in self.labels.axes:
+            for i, axis in cut.axes(value):
+                if cut.size(axis) == 0:
+                    yield value.name or "", i
