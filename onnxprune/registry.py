@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
@@ -10,6 +11,8 @@ from typing import Generic, TypeVar
 from onnxprune.errors import OnnxPruneError
 
 __all__ = ["Registry"]
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -74,4 +77,7 @@ class Registry(Generic[T]):
         if not self._discovered:
             self._discovered = True
             for point in entry_points(group=f"onnxprune.{self.kind}"):
-                point.load()
+                try:
+                    point.load()
+                except ImportError as error:  # an extra that is not installed
+                    logger.debug("the %s '%s' is left out: %s", self.kind, point.name, error)

@@ -55,8 +55,8 @@ class Cut:
         mask: Mask = np.ones(1, bool)
         for factor in axis:
             rows = self.rows(factor.label)
-            inner = np.ones(factor.size, bool) if rows is None else rows
-            mask = (mask[:, None] & inner[None, :]).reshape(-1)
+            inner: Mask = np.ones(factor.size, bool) if rows is None else rows
+            mask = np.logical_and.outer(mask, inner).reshape(-1)
         return mask
 
     def axes(self, value: ir.Value) -> Iterator[tuple[int, Factors]]:

@@ -86,6 +86,6 @@ class Labels:
                     rows = self.resolved(factor.label).any(axis=1)
                 else:
                     rows = np.zeros(1 if factor.dynamic else factor.size, bool)
-                fixed = (fixed[:, None] & ~rows[None, :]).reshape(-1)
+                fixed = np.logical_and.outer(fixed, ~rows).reshape(-1)
             if not fixed.all():
                 yield i, ~fixed

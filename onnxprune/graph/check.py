@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxprune.errors import LoadError
 
-__all__ = ["check_names", "check_structure"]
+__all__ = ["check_names", "check_structure", "sort"]
 
 _OLDEST_OPSET = 7
 
@@ -51,10 +51,10 @@ def check_names(proto: onnx.ModelProto) -> None:
 
 
 def check_structure(model: ir.Model) -> None:
-    """Check that a model has nodes, outputs, known operator sets, and no loose ends or cycles.
+    """Check that a model has nodes, outputs, known operator sets, and no loose ends.
 
     Args:
-        model: The model; its nodes are put in topological order.
+        model: The model.
 
     Raises:
         LoadError: If it is not so.
@@ -66,8 +66,19 @@ def check_structure(model: ir.Model) -> None:
         raise LoadError("its graph has no outputs, so it computes nothing; export it again")
     _check_opset(model)
     _check_ends(model)
+
+
+def sort(model: ir.Model) -> None:
+    """Put the nodes of a model in topological order.
+
+    Args:
+        model: The model, changed in place; a sorted one stays as it is.
+
+    Raises:
+        LoadError: If that is impossible, because nodes depend on one another in a circle.
+    """
     try:
-        graph.sort()
+        model.graph.sort()
     except ValueError:
         raise LoadError(
             "its graph has a cycle, a node that depends on its own result; export it again"

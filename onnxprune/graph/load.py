@@ -14,12 +14,12 @@ import onnx_ir as ir
 
 from onnxprune.errors import LoadError
 from onnxprune.graph import read
-from onnxprune.graph.check import check_names, check_structure
+from onnxprune.graph.check import check_names, check_structure, sort
 from onnxprune.graph.graph import Graph, Source
 from onnxprune.graph.normalise import normalise
 from onnxprune.graph.quiet import quiet
 from onnxprune.graph.shapes import infer
-from onnxprune.graph.tensors import check_tensors
+from onnxprune.graph.tensors import bind, check_tensors
 
 __all__ = ["load", "with_shapes"]
 
@@ -46,13 +46,13 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph) ->
         return source
     if isinstance(source, ir.Model):
         with _blaming("the model"):
-            return _build(_own(source), Source(None, _digest(source)), folder=None)
+            return _build(_own(source), Source(None, _digest(source)))
     if isinstance(source, onnx.ModelProto):
         with _blaming("the model"):
             data = source.SerializeToString(deterministic=True)
             proto = read.parse(data, "the model")
             digest = hashlib.sha256(data).hexdigest()
-            return _build(_deserialise(proto), Source(None, digest), folder=None)
+            return _build(_deserialise(proto, None), Source(None, digest))
     if not isinstance(source, str | os.PathLike):
         raise LoadError(
             f"cannot load a {type(source).__name__}; give a path, an onnx.ModelProto or an "
@@ -61,7 +61,7 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph) ->
     path = Path(source)
     with _blaming(str(path)):
         proto, digest = read.read(path)
-        return _build(_deserialise(proto), Source(path, digest), folder=path.absolute().parent)
+        return _build(_deserialise(proto, path.absolute().parent), Source(path, digest))
 
 
 def with_shapes(model: ir.Model, source: Source) -> Graph:
@@ -78,16 +78,18 @@ def with_shapes(model: ir.Model, source: Source) -> Graph:
     return Graph(model, source, dims, numbers)
 
 
-def _build(model: ir.Model, source: Source, folder: Path | None) -> Graph:
-    check_structure(model)
-    check_tensors(model, folder)
+def _build(model: ir.Model, source: Source) -> Graph:
+    check_tensors(model)
     return with_shapes(normalise(model), source)
 
 
-def _deserialise(proto: onnx.ModelProto) -> ir.Model:
+def _deserialise(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
     check_names(proto)
     with quiet():
         model: ir.Model = ir.from_proto(proto)
+    check_structure(model)
+    sort(model)
+    bind(model, folder)
     return model
 
 
@@ -120,7 +122,14 @@ def _first_line(error: BaseException) -> str:
 
 def _own(model: ir.Model) -> ir.Model:
     """Clone a model so that nothing of the caller's is changed later on."""
-    clone = model.clone()
+    check_structure(model)
+    try:
+        clone = model.clone()
+    except Exception:
+        # Nothing is loose, so what a clone cannot digest is a value used before it is computed.
+        raise LoadError(
+            "its nodes are not in topological order; call model.graph.sort() first"
+        ) from None
     for graph in clone.graphs():
         values = [*graph.inputs, *graph.initializers.values()]
         values.extend(value for node in graph for value in node.outputs)
@@ -128,7 +137,27 @@ def _own(model: ir.Model) -> ir.Model:
             # A type is an object that inference changes, and clones share it.
             if isinstance(value.type, ir.TensorType):
                 value.type = ir.TensorType(value.type.dtype, denotation=value.type.denotation)
+            if isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = _copy(value.const_value)
+    for node in clone.graph.all_nodes():
+        for name, attribute in list(node.attributes.items()):
+            if isinstance(attribute.value, ir.ExternalTensor):
+                node.attributes[name] = ir.AttrTensor(name, _copy(attribute.value))
     return clone
+
+
+def _copy(tensor: ir.ExternalTensor) -> ir.ExternalTensor:
+    return ir.ExternalTensor(
+        tensor.location,
+        tensor.offset,
+        tensor.length,
+        tensor.dtype,
+        shape=tensor.shape,
+        name=str(tensor.name),
+        doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+        base_dir=tensor.base_dir,
+    )
 
 
 def _digest(model: ir.Model) -> str:

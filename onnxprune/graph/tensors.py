@@ -12,20 +12,41 @@ import onnx_ir as ir
 
 from onnxprune.errors import LoadError
 
-__all__ = ["check_tensors"]
+__all__ = ["bind", "check_tensors"]
 
 _FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 
 
-def check_tensors(model: ir.Model, folder: Path | None) -> None:
-    """Check the sizes of all constants, and bind external ones to the model's folder.
+def bind(model: ir.Model, folder: Path | None) -> None:
+    """Tell external tensors where their data files are.
 
     Args:
-        model: The model; its external tensors get the folder as an absolute base directory.
-        folder: Where external data files may lie, None if the model did not come from a file.
+        model: The model.
+        folder: The absolute path of the folder that the model was read from, None if it was not.
 
     Raises:
-        LoadError: If data are missing, too short, or outside of the folder.
+        LoadError: If there is no folder and there are external tensors.
+    """
+    for tensor in _tensors(model):
+        if not isinstance(tensor, ir.ExternalTensor):
+            continue
+        if folder is None:
+            raise LoadError(
+                f"its tensor {tensor.name!r} lies in the external data file "
+                f"{os.fspath(tensor.location)!r} and a model object does not say in which folder; "
+                "give its path instead"
+            )
+        tensor.base_dir = str(folder)
+
+
+def check_tensors(model: ir.Model) -> None:
+    """Check the sizes of all constants, and where external ones lie.
+
+    Args:
+        model: The model; external tensors get an absolute base directory.
+
+    Raises:
+        LoadError: If data are missing, too short, or outside of the model's folder.
     """
     sizes: dict[Path, int] = {}
     for tensor in _tensors(model):
@@ -33,7 +54,7 @@ def check_tensors(model: ir.Model, folder: Path | None) -> None:
         if any(size < 0 for size in dims):
             raise LoadError(f"its tensor {tensor.name!r} has a negative size; export it again")
         if isinstance(tensor, ir.ExternalTensor):
-            _check_external(tensor, prod(dims), folder, sizes)
+            _check_external(tensor, prod(dims), sizes)
         elif isinstance(tensor, ir.serde.TensorProtoTensor):
             _check_inline(tensor, prod(dims))
         elif isinstance(tensor, ir.StringTensor) and len(tensor.string_data()) != prod(dims):
@@ -54,11 +75,8 @@ def _check_inline(tensor: ir.serde.TensorProtoTensor, count: int) -> None:
         raise _mismatch(tensor.name, expected, unit, found)
 
 
-def _check_external(
-    tensor: ir.ExternalTensor, count: int, folder: Path | None, sizes: dict[Path, int]
-) -> None:
-    base = folder if folder is not None else Path(os.fspath(tensor.base_dir))
-    base = base.absolute()
+def _check_external(tensor: ir.ExternalTensor, count: int, sizes: dict[Path, int]) -> None:
+    base = Path(os.fspath(tensor.base_dir)).absolute()
     path = _contained(base, os.fspath(tensor.location), tensor.name)
     if path not in sizes:
         sizes[path] = _file_size(path, tensor.name)
@@ -77,10 +95,12 @@ def _check_external(
 
 def _contained(base: Path, location: str, name: str | None) -> Path:
     """Resolve the place of an external data file; it may not lead out of the model's folder."""
+    if "\0" in location:
+        raise LoadError(f"its tensor {name!r} lies in {location!r}, which is no file name")
     path = Path(os.path.normpath(base / location))
     real, root = Path(os.path.realpath(path)), Path(os.path.realpath(base))
     inside = path.is_relative_to(os.path.normpath(base)) and real.is_relative_to(root)
-    if not location or "\0" in location or Path(location).is_absolute() or not inside:
+    if not location or Path(location).is_absolute() or not inside:
         raise LoadError(
             f"its tensor {name!r} lies in {location!r}, outside of the model's folder {base}, "
             "which is refused for safety; put the data file beside the model"

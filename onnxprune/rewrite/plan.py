@@ -44,8 +44,8 @@ def plan(units: Units) -> Plan:
     Raises:
         ChoiceError: If the choices would leave a tensor without any index on some axis.
     """
-    for tensor, axis in units.empty():
-        raise ChoiceError(f"The choices leave nothing of axis {axis} of the tensor '{tensor}'.")
+    for tensor, _ in units.empty():
+        raise ChoiceError(f"The choices would leave nothing of the tensor '{tensor.name}'.")
     cut = units.cut()
     slices: dict[str, dict[int, Ids]] = {}
     for name, value in units.graph.initializers.items():

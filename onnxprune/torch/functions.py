@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -26,7 +27,7 @@ def body(node: ir.Node, opset: int, arguments: Sequence[Masked | None]) -> ir.Mo
         A model whose inputs are those arguments that are given; None if there is no body.
     """
     try:
-        schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
+        schema: Any = onnx.defs.get_schema(node.op_type, opset, node.domain)
     except onnx.defs.SchemaError:
         return None
     proto = ir.to_proto(node)
@@ -61,7 +62,7 @@ def _version(versions: Sequence[int], opset: int) -> int | None:
     return max(usable) if usable else None
 
 
-def _static(schema: onnx.defs.OpSchema, opset: int) -> onnx.FunctionProto | None:
+def _static(schema: Any, opset: int) -> onnx.FunctionProto | None:
     if not schema.has_function:
         return None
     version = _version(schema.function_opset_versions, opset)
@@ -71,7 +72,7 @@ def _static(schema: onnx.defs.OpSchema, opset: int) -> onnx.FunctionProto | None
 
 
 def _contextual(
-    schema: onnx.defs.OpSchema,
+    schema: Any,
     opset: int,
     proto: onnx.NodeProto,
     arguments: Sequence[Masked | None],

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from onnxprune.torch import functions
 from onnxprune.torch.errors import BadFeeds, BadRemoval, Leak, LeakError, UnsupportedOperator
-from onnxprune.torch.masked import Masked, fill, removal_levels
+from onnxprune.torch.masked import Masked, without
 from onnxprune.torch.operators import Call, find
 from onnxprune.torch.plan import Plan, Step
 from onnxprune.torch.tensors import to_torch
@@ -82,8 +82,8 @@ class Interpreter:
         values: _Values = {}
         for name, value in self._constants.items():
             tensor = self.parameters[name]
-            levels = removal_levels(name, tensor, missing[name]) if name in missing else None
-            values[value] = Masked(fill(tensor, levels), levels)
+            gone = missing.get(name)
+            values[value] = Masked(tensor) if gone is None else without(name, tensor, gone)
         unknown = set(feeds) - set(self._inputs)
         if unknown:
             raise BadFeeds(f"not an input of the graph: {', '.join(sorted(unknown))}")

@@ -50,8 +50,8 @@ __all__ = [
     "elementwise",
     "fill",
     "meet",
-    "removal_levels",
     "tidy",
+    "without",
 ]
 
 MISSING, COPIED, PRESENT = 0, 1, 2
@@ -124,10 +124,8 @@ def fill(value: Tensor, levels: Tensor | None, number: float = 0) -> Tensor:
     return value.masked_fill(missing, number) if bool(missing.any()) else value
 
 
-def removal_levels(
-    name: str, value: Tensor, removed: Mapping[int, np.ndarray] | np.ndarray
-) -> Tensor | None:
-    """The levels of a parameter from which slices have been removed.
+def without(name: str, value: Tensor, removed: Mapping[int, np.ndarray] | np.ndarray) -> Masked:
+    """A parameter from which entries have been removed.
 
     Args:
         name: The parameter's name, for errors.
@@ -141,21 +139,27 @@ def removal_levels(
     """
     if isinstance(removed, np.ndarray):
         gone = torch.as_tensor(np.broadcast_to(removed.astype(bool), value.shape).copy())
-        return tidy(torch.where(gone, MISSING, PRESENT).to(torch.uint8))
+        levels = tidy(torch.where(gone, MISSING, PRESENT).to(torch.uint8))
+        return Masked(fill(value, levels), levels)
     levels = torch.full((1,) * value.ndim, PRESENT, dtype=torch.uint8)
+    result = value
     for axis, indices in removed.items():
         if not -value.ndim <= axis < value.ndim:
             raise BadRemoval(f"{name!r} of shape {tuple(value.shape)} has no axis {axis}")
         index = torch.as_tensor(np.asarray(indices, dtype=np.int64))
         size = value.shape[axis]
-        if index.numel() and not (int(index.min()) >= 0 and int(index.max()) < size):
+        if index.numel() == 0:
+            continue
+        if not (int(index.min()) >= 0 and int(index.max()) < size):
             raise BadRemoval(f"{name!r} axis {axis} has {size} entries, index out of range")
         line = torch.full((size,), PRESENT, dtype=torch.uint8)
         line[index] = MISSING
         along = [1] * value.ndim
         along[axis] = size
         levels = torch.minimum(levels, line.reshape(along))
-    return tidy(levels)
+        result = result.clone() if result is value else result
+        result = result.index_fill_(axis, index, 0)
+    return Masked(result, None if result is value else levels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -33,12 +33,12 @@ def demand_whole(x: Masked, axes: Iterable[int], why: str, operand: int = 0) -> 
     Raises:
         Leak: Presence differs along one of them.
     """
-    present = x.present
+    axes = [axis for axis in axes if x.varies([axis])]
+    present = x.present if axes else None
     if present is None:
         return
     for axis in axes:
-        size = present.shape[axis]
-        if size > 1 and not bool((present == present.narrow(axis, 0, 1)).all()):
+        if not bool((present == present.narrow(axis, 0, 1)).all()):
             raise Leak(operand, f"entries missing along axis {axis}, {why}")
 
 
@@ -77,6 +77,8 @@ def reshape(x: Masked, shape: Sequence[int]) -> Masked:
                 full[axis] = x.value.shape[axis]
             for axis in after:
                 target[axis] = value.shape[axis]
+    if all(len(before) == len(after) == 1 for before, after in groups):
+        return Masked(value, levels.reshape(target), frozenset(born))
     levels = levels.expand(full).reshape(target)
     return Masked(value, tidy(levels), frozenset(born))
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from onnxprune.axes.atoms import Ids
 from onnxprune.axes.labels import Barrier
 from onnxprune.errors import ChoiceError
-from onnxprune.ops import MACS
 from onnxprune.registry import Registry
 from onnxprune.units.channel import Channel
+from onnxprune.units.magnitude import mean_over_producers
 from onnxprune.units.mutable import (
     BaseMutableChannel,
     SequentialMutableChannel,
@@ -148,14 +148,9 @@ class L1MutableChannelUnit(MutableChannelUnit):
     """Keeps the channels of the largest mean absolute weight, averaged over the producers.
 
     Source: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017; the mean over producers
-    as in MMRazor. Without a producer that multiplies, the others count, then the consumers.
+    as in MMRazor.
     """
 
     def scores(self) -> Scores:
         """(num_channels,) mean absolute weights."""
-        multiply = [c for c in self.output_related if MACS.find(c.op) is not None]
-        for channels in (multiply, self.output_related, self.input_related):
-            weights = [w for c in channels if (w := c.values()) is not None]
-            if weights:
-                return np.mean([np.abs(w).mean(axis=1) for w in weights], axis=0)  # type: ignore[no-any-return]
-        return np.ones(self.num_channels)
+        return mean_over_producers(self, lambda weights: np.abs(weights).mean(axis=1))

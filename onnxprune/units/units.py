@@ -8,7 +8,9 @@ from typing import overload
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
+from onnxprune.axes.atoms import Ids
 from onnxprune.axes.cut import Cut
 from onnxprune.axes.labels import Barrier, Labels
 from onnxprune.errors import ChoiceError
@@ -93,10 +95,12 @@ class Units(Sequence[MutableChannelUnit]):
         found = dict.fromkeys(unit.barrier for unit in self._units if unit.barrier is not None)
         return list(found)
 
-    def empty(self) -> Iterator[tuple[str, int]]:
-        """Tensors (and axes) of which the units' choices would leave nothing."""
+    def empty(self) -> Iterator[tuple[ir.Value, Ids]]:
+        """Tensors of which the choices would leave nothing, with the label at fault."""
         cut = self.cut()
         for value in self.labels.axes:
-            for i, axis in cut.axes(value):
-                if cut.size(axis) == 0:
-                    yield value.name or "", i
+            for _, axis in cut.axes(value):
+                for factor in axis:
+                    rows = cut.rows(factor.label)
+                    if rows is not None and factor.label is not None and not rows.any():
+                        yield value, factor.label

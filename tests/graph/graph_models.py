@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
+from google.protobuf.message import Message
 
 CNN = """
 <ir_version: 8, opset_import: ["" : OPSET]>
@@ -57,9 +59,7 @@ def write(model: ir.Model | onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-def run(
-    model: ir.Model | onnx.ModelProto | Path, feeds: dict[str, np.ndarray]
-) -> list[np.ndarray]:
+def run(model: ir.Model | onnx.ModelProto | Path, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Run a model in onnxruntime, unoptimised."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -88,3 +88,43 @@ def image(batch: int = 2) -> dict[str, np.ndarray]:
     """An input of :func:`cnn`."""
     data = np.random.default_rng(1).normal(size=(batch, 3, 8, 8))
     return {"x": data.astype(np.float32)}
+
+
+def spoil(message: Message, rng: random.Random) -> None:
+    """Change one field of a message, or of a message in it, to something it should not be."""
+    fields = message.ListFields()
+    if not fields:
+        return
+    field, value = rng.choice(fields)
+    repeated = not isinstance(value, str | bytes | int | float | Message)
+    if repeated and len(value):
+        index = rng.randrange(len(value))
+        action = rng.random()
+        if action < 0.15:
+            del value[index]
+        elif action < 0.25:
+            value.append(value[index])
+        elif isinstance(value[index], Message):
+            spoil(value[index], rng)
+        else:
+            value[index] = nonsense(value[index], rng)
+    elif isinstance(value, Message):
+        spoil(value, rng)
+    elif rng.random() < 0.1:
+        message.ClearField(field.name)
+    else:
+        try:
+            setattr(message, field.name, nonsense(value, rng))
+        except (ValueError, TypeError):  # out of the field's range
+            message.ClearField(field.name)
+
+
+def nonsense(value: object, rng: random.Random) -> object:
+    """Another value of the same type."""
+    if isinstance(value, str):
+        return rng.choice(["", "x", "w1", "Relu", "Loop", "If", "Reshape", "é\n", "batch*2", "?"])
+    if isinstance(value, bytes):
+        return value[: rng.randrange(len(value) + 1)] + bytes(rng.randrange(3))
+    if isinstance(value, int):
+        return rng.choice([-1, 0, 1, 2, 7, 1000, 2**31 - 1, -(2**31), 2**62, value + 1])
+    return rng.choice([0.0, -1.0, 1e38, float("inf"), float("nan")])

@@ -41,7 +41,7 @@ def test_a_graph_is_returned_as_it_is() -> None:
 
 def test_the_callers_model_is_not_changed() -> None:
     model = cnn()
-    model.graph.node("node_Relu_1").outputs[0].dtype = ir.DataType.FLOAT
+    model.graph[1].outputs[0].dtype = ir.DataType.FLOAT
     before = ir.to_proto(model).SerializeToString(deterministic=True)
     load(model)
     assert ir.to_proto(model).SerializeToString(deterministic=True) == before

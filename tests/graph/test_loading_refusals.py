@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from graph_models import cnn, tensor, text_model, write
-from hypothesis import HealthCheck, given, settings
+from graph_models import cnn, spoil, tensor, text_model, write
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxprune.errors import LoadError
@@ -76,7 +77,9 @@ def test_no_permission_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     path = write(cnn(), tmp_path / "m.onnx")
     monkeypatch.setattr(Path, "read_bytes", deny)
-    assert refusal(path) == f"{path}: reading it is not permitted; change its permissions or copy it"
+    assert (
+        refusal(path) == f"{path}: reading it is not permitted; change its permissions or copy it"
+    )
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
@@ -154,6 +157,15 @@ def test_a_cycle() -> None:
     proto = ir.to_proto(cnn())
     proto.graph.node[1].input[0] = "s"
     assert "its graph has a cycle" in refusal(proto)
+
+
+def test_a_model_object_out_of_order() -> None:
+    model = cnn()
+    model.graph.sort()
+    nodes = list(model.graph)
+    model.graph.remove(nodes[0])
+    model.graph.append(nodes[0])
+    assert "call model.graph.sort() first" in refusal(model)
 
 
 def test_an_input_that_nothing_defines() -> None:
@@ -270,7 +282,8 @@ def test_an_undefined_data_type() -> None:
 def test_honest_tensors_of_every_data_type_pass(dtype: int, raw: bool) -> None:
     data = np.array([0.0, 1.0, 1.0])
     if raw:
-        item = ir.serde.serialize_tensor(ir.tensor(data, dtype=ir.DataType(dtype), name="k"))
+        array = data.astype(ir.DataType(dtype).numpy())
+        item = ir.serde.serialize_tensor(ir.Tensor(array, name="k"))
     else:
         item = onnx.helper.make_tensor("k", dtype, [3], data)
     proto = onnx.parser.parse_model(
@@ -421,32 +434,32 @@ class TestExternalData:
 MODEL = ir.to_proto(cnn()).SerializeToString()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def load_or_refuse(proto: onnx.ModelProto) -> None:
+    with contextlib.suppress(LoadError):
+        load(proto)
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_damaged_models_raise_nothing_but_load_error(data: st.DataObject) -> None:
+def test_damaged_bytes_raise_nothing_but_load_error(data: st.DataObject) -> None:
     damaged = bytearray(MODEL)
-    for _ in range(data.draw(st.integers(1, 6))):
-        position = data.draw(st.integers(0, len(damaged) - 1))
-        kind = data.draw(st.sampled_from(["set", "cut", "drop", "repeat"]))
-        if kind == "set":
-            damaged[position] = data.draw(st.integers(0, 255))
-        elif kind == "cut":
-            del damaged[max(position, 1) :]
-        elif kind == "drop":
-            del damaged[position : position + data.draw(st.integers(1, 9))]
-        else:
-            damaged[position:position] = damaged[position : position + 20]
-        if not damaged:
-            break
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(bytes(damaged))
     except Exception:
         return
-    try:
-        load(proto)
-    except LoadError as error:
-        assert "\n" not in str(error)
+    load_or_refuse(proto)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_nonsense_in_a_model_raises_nothing_but_load_error(rng: random.Random) -> None:
+    proto = onnx.ModelProto.FromString(MODEL)
+    for _ in range(rng.randint(1, 4)):
+        spoil(proto, rng)
+    load_or_refuse(proto)
 
 
 def test_a_function_body_may_not_smuggle_a_constant_of_absurd_size() -> None:

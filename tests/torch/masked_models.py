@@ -9,6 +9,8 @@ import onnx
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
+from onnxprune.torch import masked_twin
+
 Removed = dict[str, dict[int, Sequence[int]]]
 Arrays = dict[str, np.ndarray]
 
@@ -46,3 +48,21 @@ def answers(body: str, weights: Arrays, feeds: Arrays, opset: int = 21) -> Array
     """What the ONNX reference implementation answers."""
     evaluator = ReferenceEvaluator(proto(body, weights, opset))
     return dict(zip(evaluator.output_names, evaluator.run(None, feeds), strict=True))
+
+
+def check(
+    body: str,
+    weights: Arrays,
+    removed: Removed,
+    feeds: Arrays,
+    small: str | None = None,
+    opset: int = 21,
+) -> Arrays:
+    """The twin of the model must answer what the sliced model does, whose text may differ."""
+    twin = masked_twin(model(body, weights, opset), feeds, arrays(removed))
+    expected = answers(small or body, sliced(weights, removed), feeds, opset)
+    assert set(twin) == set(expected)
+    for name, want in expected.items():
+        assert twin[name].shape == want.shape
+        np.testing.assert_allclose(twin[name], want, rtol=1e-4, atol=1e-5)
+    return twin

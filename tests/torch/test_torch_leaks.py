@@ -83,7 +83,7 @@ def test_only_a_producer() -> None:
 
 
 def test_only_a_consumer() -> None:
-    with pytest.raises(LeakError, match=r"Conv node 'last'.*input 1 'w3'"):
+    with pytest.raises(LeakError, match=r"Conv node 'last'.*input 0 'd'"):
         run({"w3": {1: [1]}})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxprune.torch.masked import Masked, contract, elementwise
+from onnxprune.torch.masked import Masked, combine, contract
 from onnxprune.torch.registry import Call, operator
 from onnxprune.torch.structure import demand_whole, reshape
 from onnxprune.torch.windows import Windows
@@ -51,6 +51,21 @@ def _levels(x: Masked, w: Masked, groups: int, letters: str, bias: Masked | None
         return None
     demand_whole(x, range(2, x.value.ndim), "over which windows slide", 0)
     demand_whole(w, range(2, w.value.ndim), "which windows are made of", 1)
+    if groups == 1:
+        flat = [None if v.marks is None else v.marks.flatten(1) for v in (x, w)]
+        levels = contract(("nc", flat[0]), (letters.replace("g", ""), flat[1]), "no")
+    else:
+        levels = _group_levels(x, w, groups, letters)
+    if bias is not None:
+        outputs = w.shape[0] if letters == "goc" else w.shape[1] * groups
+        shape = (x.shape[0], outputs)
+        result = Masked(x.value.new_empty(1).expand(shape), levels)
+        levels, _ = combine([result, bias])
+    return None if levels is None else levels.reshape(*levels.shape, *[1] * rank)
+
+
+def _group_levels(x: Masked, w: Masked, groups: int, letters: str) -> Tensor | None:
+    """The levels of the sum of products, (n, c), of several groups."""
     n, c = x.shape[:2]
     first, second = w.shape[:2]
     marks = []
@@ -65,12 +80,7 @@ def _levels(x: Masked, w: Masked, groups: int, letters: str, bias: Masked | None
     levels = contract(("ngc", marks[0]), (letters, marks[1]), "ngo")
     outputs = first if letters == "goc" else second * groups
     shape = (n, groups, outputs // groups)
-    result = reshape(Masked(x.value.new_empty(1).expand(shape), levels), (n, outputs))
-    if bias is not None:
-        result = elementwise(lambda value, _: value, result, bias, absorbs=True)
-    if result.levels is None:
-        return None
-    return result.levels.reshape(*result.levels.shape, *[1] * rank)
+    return reshape(Masked(x.value.new_empty(1).expand(shape), levels), (n, outputs)).levels
 
 
 @operator("ConvTranspose")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onnxprune.torch.masked import Masked, elementwise, fill, tidy
+from onnxprune.torch.masked import MISSING, Masked, fill, levels_of, tidy
 from onnxprune.torch.registry import Call, operator
 from onnxprune.torch.structure import demand_whole, reshape, spread, take
 
@@ -44,7 +44,8 @@ def _gather(call: Call) -> Masked:
         return result
     after = [1] * (x.value.ndim - axis - 1)
     chosen = reshape(index, [*[1] * axis, *index.shape, *after])
-    return elementwise(lambda value, _: value, result, chosen, safe=0)
+    marks = levels_of(result) * (levels_of(chosen) != MISSING)
+    return Masked(fill(result.value, marks), tidy(marks))
 
 
 @operator("GatherElements")
@@ -56,8 +57,9 @@ def _gather_elements(call: Call) -> Masked:
     if x.marks is None and index.marks is None:
         return Masked(value)
     marks = torch.gather(spread(x, range(x.value.ndim)), axis, where)
-    picked = Masked(value, tidy(marks))
-    return elementwise(lambda value, _: value, picked, index, safe=0)
+    if index.levels is not None:  # an index does not object to what it points at
+        marks = marks * (index.levels != MISSING)
+    return Masked(fill(value, marks), tidy(marks))
 
 
 @operator("GatherND")
@@ -105,6 +107,7 @@ def _top_k(call: Call) -> list[Masked]:
 @operator("Trilu")
 def _trilu(call: Call) -> Masked:
     x = call[0]
+    demand_whole(x, range(x.value.ndim - 2, x.value.ndim), "which are cut by position")
     k = call.optional(1)
     offset = 0 if k is None else int(k.value)
     function = torch.triu if call.attribute("upper", 1) else torch.tril

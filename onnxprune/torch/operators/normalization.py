@@ -9,14 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxprune.torch.masked import Masked, count_present, elementwise, fill, levels_of
+from onnxprune.torch.masked import (
+    MISSING,
+    Masked,
+    combine,
+    count_present,
+    elementwise,
+    fill,
+    levels_of,
+)
 from onnxprune.torch.operators.reduction import reduced
 from onnxprune.torch.registry import Call, operator
 from onnxprune.torch.structure import demand_whole, reshape
 
 
 def _moments(x: Masked, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Mean and variance over what is present, and what they were taken from, centred."""
+    """Mean and variance over what is present."""
     count = count_present(x, axes)
     mean = x.value.sum(tuple(axes), keepdim=True) / count
     centred = x.value - mean
@@ -52,9 +60,7 @@ def _batch_normalization(call: Call) -> Masked:
     vectors = (scale, shift, mean, variance)
     levels, born = x.levels, x.born - {1}
     if levels is not None or any(v.levels is not None for v in vectors):
-        spread = [_channelwise(v, x.value.ndim) for v in vectors]
-        met = elementwise(lambda value, *_: value, x, *spread, absorbs=True)
-        levels = met.levels
+        levels, _ = combine([x, *(_channelwise(v, x.value.ndim) for v in vectors)])
     if any(v.value.dtype != x.value.dtype for v in vectors) or x.value.ndim < 2:
         scale, shift, mean, variance = (_channelwise(v, x.value.ndim) for v in vectors)
         deviation = torch.sqrt(variance.value + epsilon)
@@ -143,7 +149,8 @@ def _local_response_normalization(call: Call) -> Masked:
     """Neighbours are the next present channels, as they will be in a smaller model."""
     x, size = call[0], call.attribute("size")
     demand_whole(x, [0, *range(2, x.value.ndim)], "with other channels")
-    kept = (levels_of(x) != 0).expand(-1, x.shape[1], *[-1] * (x.value.ndim - 2)).flatten()
+    others = [0, *range(2, x.value.ndim)]
+    kept = (levels_of(x) != MISSING).amax(others).expand(x.shape[1])
     index = kept.nonzero().flatten()
     value = x.value.index_select(1, index)
     before, after = (size - 1) // 2, size // 2

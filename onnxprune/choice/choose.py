@@ -1,0 +1,169 @@
+"""Choosing what to keep: the best channels of every unit, as many as the budget allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxprune.budget import BUDGETS, Budget, cost, cost_of_cut
+from onnxprune.choice.choices import Choices
+from onnxprune.errors import BudgetError, ChoiceError, NothingToPrune, OnnxPruneError
+from onnxprune.importance import IMPORTANCES
+from onnxprune.units import MutableChannelUnit, Units
+
+__all__ = ["choose", "sample"]
+
+Ranking = npt.NDArray[np.int64]
+
+
+def choose(
+    units: Units,
+    budget: Budget,
+    importance: str = "l1",
+    protect: Sequence[str] = (),
+    round_to: int = 1,
+) -> Choices:
+    """Choose what every unit keeps; the units' current choices become these.
+
+    Every unit keeps the same ratio of its channels, those of the highest importance. For a budget
+    other than a ratio it is the largest ratio that meets the budget.
+
+    Args:
+        units: All units of a model.
+        budget: How much may stay, such as ``ratio(0.5)`` or ``macs(0.5)``.
+        importance: The name of a registered importance.
+        protect: Patterns (``*``, ``?``) of units, modules or nodes that stay whole.
+        round_to: Kept counts are multiples of this where the unit is large enough.
+
+    Returns:
+        The choices.
+
+    Raises:
+        NothingToPrune: If no unit may lose channels.
+        BudgetError: If even the smallest choice exceeds the budget.
+        ChoiceError: If a pattern to protect matches nothing.
+        OnnxPruneError: If there is no such importance or budget, or `round_to` is below 1.
+    """
+    if round_to < 1:
+        raise OnnxPruneError(f"Kept counts cannot be multiples of {round_to}; give 1 or more.")
+    score = IMPORTANCES.get(importance)
+    if not units.graph.initializers:
+        raise NothingToPrune(f"{units.graph.source}: it has no weights, so nothing can be pruned.")
+    free = _free(units, protect)
+    for unit in units:
+        unit.mutable_channel.current_mask = np.ones(unit.num_channels, bool)
+    ranks = {u.name: np.argsort(-score(u), kind="stable") for u in free}
+    if budget.of == "ratio":
+        _keep(free, ranks, budget.fraction, round_to)
+    else:
+        _search(units, free, ranks, budget, round_to)
+    _refill(units, ranks)
+    return Choices.of(units)
+
+
+def sample(units: Units, seed: int, ratio: tuple[float, float] = (0.3, 1.0)) -> Choices:
+    """Random choices: every unit keeps a random part of a random size.
+
+    Args:
+        units: All units of a model; their current choices become these.
+        seed: Decides everything.
+        ratio: The range of the kept ratio.
+
+    Returns:
+        The choices.
+    """
+    random = np.random.default_rng(seed)
+    ranks = {unit.name: random.permutation(unit.num_channels) for unit in units.mutable}
+    for unit in units.mutable:
+        _keep([unit], ranks, float(random.uniform(*ratio)), 1)
+    _refill(units, ranks)
+    return Choices.of(units)
+
+
+def _free(units: Units, protect: Sequence[str]) -> list[MutableChannelUnit]:
+    """The units that may lose channels and are not protected."""
+    if not units.mutable:
+        reasons = "; ".join(str(barrier) for barrier in units.barriers()[:3])
+        raise NothingToPrune(
+            f"{units.graph.source}: no unit may lose channels"
+            + (f", since {reasons}." if reasons else ", since no two layers share channels.")
+        )
+    names = {unit.name: _names(unit) for unit in units}
+    for pattern in protect:
+        if not any(fnmatchcase(name, pattern) for found in names.values() for name in found):
+            known = ", ".join(unit.name for unit in units.mutable[:3])
+            raise ChoiceError(
+                f"Nothing to protect matches '{pattern}'; units are named as {known}."
+            )
+    return [
+        unit
+        for unit in units.mutable
+        if not any(fnmatchcase(name, p) for name in names[unit.name] for p in protect)
+    ]
+
+
+def _names(unit: MutableChannelUnit) -> set[str]:
+    channels = (*unit.output_related, *unit.input_related)
+    return {unit.name, *(c.name for c in channels), *(c.node for c in channels)}
+
+
+def _keep(
+    free: Sequence[MutableChannelUnit], ranks: Mapping[str, Ranking], ratio: float, round_to: int
+) -> None:
+    """Every unit keeps the same ratio of its channels, rounded to the nearest multiple."""
+    for unit in free:
+        wanted = max(1, int(unit.num_channels * ratio))
+        count = max(round_to, (wanted + round_to // 2) // round_to * round_to)
+        mask = np.zeros(unit.num_channels, bool)
+        mask[ranks[unit.name][:count]] = True
+        unit.mutable_channel.current_mask = mask
+
+
+def _search(
+    units: Units,
+    free: Sequence[MutableChannelUnit],
+    ranks: Mapping[str, Ranking],
+    budget: Budget,
+    round_to: int,
+) -> None:
+    """The largest ratio that meets the budget, by bisection: costs grow with the ratio."""
+    measure = BUDGETS.get(budget.of)
+    whole = measure(cost(units.graph))
+
+    def left(ratio: float) -> float:
+        _keep(free, ranks, ratio, round_to)
+        return measure(cost_of_cut(units.cut())) / max(whole, 1)
+
+    if left(1.0) <= budget.fraction:
+        return
+    smallest = left(1e-9)
+    if smallest > budget.fraction:
+        raise BudgetError(
+            f"{units.graph.source}: {budget} cannot be reached; with one channel "
+            f"in every unit that may lose channels {smallest:.3f} is left."
+        )
+    low, high = 0.0, 1.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (middle, high) if left(middle) <= budget.fraction else (low, middle)
+    left(low)
+
+
+def _refill(units: Units, ranks: Mapping[str, Ranking]) -> None:
+    """Give back the best channels of tensors of which nothing would be left."""
+    owner = {int(a): (unit, i) for unit in units.mutable for i, a in enumerate(unit.atoms)}
+    place = {name: np.argsort(order) / len(order) for name, order in ranks.items()}
+
+    def badness(row: Ranking) -> float:
+        owners = [owner[int(atom)] for atom in row if int(atom) in owner]
+        return float(sum(place[unit.name][i] for unit, i in owners if unit.name in place))
+
+    while (found := next(units.empty(), None)) is not None:
+        rows = units.labels.resolved(found[1])
+        for atom in min(rows, key=badness):
+            if int(atom) in owner:
+                unit, i = owner[int(atom)]
+                unit.mutable_channel.current_mask[i] = True

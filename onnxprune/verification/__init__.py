@@ -1,0 +1,7 @@
+"""The proof: the pruned model answers as the original does without the removed channels."""
+
+from onnxprune.verification.bench import Latency, bench
+from onnxprune.verification.references import REFERENCES, reference
+from onnxprune.verification.verify import Verdict, verify
+
+__all__ = ["REFERENCES", "Latency", "Verdict", "bench", "reference", "verify"]

@@ -1,0 +1,83 @@
+"""What the pruned model must answer: the original, full-size, without the removed channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxprune.axes import Ids
+from onnxprune.errors import OnnxPruneError
+from onnxprune.graph import Graph
+from onnxprune.registry import Registry
+from onnxprune.units import Units
+from onnxprune.verification.feeds import Feeds
+from onnxprune.verification.runtime import open_session
+
+__all__ = ["REFERENCES", "CannotAnswer", "Outputs", "Removed", "reference", "why_inexact"]
+
+Outputs = dict[str, npt.NDArray[np.generic]]
+Removed = Mapping[str, Mapping[int, Ids]]
+Reference = Callable[[Graph, Removed], Callable[[Feeds], Outputs]]
+
+
+class CannotAnswer(OnnxPruneError):
+    """A reference cannot run this model."""
+
+
+REFERENCES: Registry[Reference] = Registry("reference")
+reference = REFERENCES.register
+
+
+@reference("zero-masking")
+def zero_masking(graph: Graph, removed: Removed) -> Callable[[Feeds], Outputs]:
+    """Removed slices of the weights are zero, in onnxruntime; see `why_inexact` for its limits."""
+    model = graph.model.clone()
+    for name, axes in removed.items():
+        value = model.graph.initializers[name]
+        value.const_value = _zeroed(value, axes)
+    masked = Graph(model, graph.source, {}, {})
+    session = open_session(masked)
+    names = [value.name or "" for value in graph.outputs]
+
+    def answer(feeds: Feeds) -> Outputs:
+        return dict(zip(names, session.run(names, feeds), strict=True))
+
+    return answer
+
+
+def _zeroed(value: ir.Value, axes: Mapping[int, Ids]) -> ir.TensorProtocol:
+    whole = value.const_value
+    assert whole is not None
+
+    def read() -> ir.TensorProtocol:
+        array = whole.numpy().copy()
+        for axis, indices in axes.items():
+            array[(slice(None),) * axis + (indices,)] = 0
+        return ir.Tensor(array, dtype=whole.dtype, name=value.name)
+
+    shape = ir.Shape(whole.shape.numpy())
+    return ir.LazyTensor(read, dtype=whole.dtype, shape=shape, name=value.name)
+
+
+def why_inexact(units: Units) -> Iterator[str]:
+    """Why zero instead of missing would change the answer: statistics over removed channels, and
+    products of two activations over them."""
+    cut = units.cut()
+    weights = set(units.graph.initializers.values())
+    for node, bound in units.labels.bound.items():
+        where = f"{node.op_type} '{node.name}'"
+        sentence = bound.rule.parsed
+        for name, axis in bound.names.items():
+            if all(cut.rows(factor.label) is None for factor in axis):
+                continue
+            if name in sentence.statistic:
+                yield f"{where} takes a statistic over removed channels"
+            elif name in sentence.contracted and not any(
+                value in weights
+                for value, operand in zip(node.inputs, bound.binding.inputs, strict=False)
+                if any(term.text == name for ax in operand or () for term in ax.terms())
+            ):
+                yield f"{where} multiplies two activations over removed channels"

@@ -1,0 +1,88 @@
+"""onnxruntime: loading a graph and hearing what it has to say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxprune.errors import MissingExtra
+from onnxprune.graph import Graph, save
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["RuntimeRefusal", "open_session"]
+
+WARNING = 2
+
+
+class RuntimeRefusal(Exception):
+    """onnxruntime does not load or run a model; the text is its reason."""
+
+
+def open_session(
+    model: Graph | Path, threads: int = 0, warnings: list[str] | None = None
+) -> onnxruntime.InferenceSession:
+    """Load a model in onnxruntime on the CPU.
+
+    Args:
+        model: A graph, or the path of a model file.
+        threads: Threads within an operator, 0 for the default.
+        warnings: Receives a line for every warning that onnxruntime prints.
+
+    Raises:
+        RuntimeRefusal: If onnxruntime does not load the model.
+        MissingExtra: If onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtra(
+            "Running models needs onnxruntime; install it with: pip install 'onnxprune[cpu]'."
+        ) from None
+    options: Any = onnxruntime.SessionOptions()
+    options.log_severity_level = WARNING if warnings is not None else WARNING + 1
+    options.intra_op_num_threads = threads
+    with _file(model) as path, _standard_error() as heard:
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise RuntimeRefusal(str(error).strip().splitlines()[0]) from None
+    if warnings is not None:
+        warnings += [line for line in heard if "[W:" in line]
+    return session
+
+
+@contextlib.contextmanager
+def _file(model: Graph | Path) -> Iterator[Path]:
+    if isinstance(model, Path):
+        yield model
+        return
+    with tempfile.TemporaryDirectory(prefix="onnxprune-") as folder:
+        path = Path(folder) / "model.onnx"
+        save(model, path)
+        yield path
+
+
+@contextlib.contextmanager
+def _standard_error() -> Iterator[list[str]]:
+    """Collect what a C library writes to the process's standard error."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()

@@ -1,0 +1,28 @@
+"""The pruned model must be a sound model with the same inputs and outputs."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxprune.graph import Graph
+
+__all__ = ["signature_problems"]
+
+
+def signature_problems(original: Graph, pruned: Graph) -> list[str]:
+    """How the inputs and outputs of two graphs differ in name, type or shape."""
+    problems = []
+    for kind in ("inputs", "outputs"):
+        before = [_describe(original, value) for value in getattr(original, kind)]
+        after = [_describe(pruned, value) for value in getattr(pruned, kind)]
+        if before != after:
+            changed = [f"{b} became {a}" for b, a in zip(before, after, strict=False) if a != b]
+            text = "; ".join(changed) or f"{len(before)} became {len(after)}"
+            problems.append(f"the {kind} differ: {text}")
+    return problems
+
+
+def _describe(graph: Graph, value: ir.Value) -> str:
+    shape = graph.shape(value)
+    dims = "?" if shape is None else ",".join("?" if d.dynamic else str(d.size) for d in shape)
+    return f"{value.name}: {value.dtype}[{dims}]"
