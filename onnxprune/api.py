@@ -56,7 +56,7 @@ def choose(
         model: A model in any form, or its units, whose current choices become these.
         budget: How much may stay: ``ratio(0.5)`` (of every unit), ``macs(0.5)``, ``params(0.5)``.
         importance: The name of a registered importance: ``l1``, ``l2``, ``random``.
-        protect: Patterns (``*``, ``?``) of units, modules or nodes that stay whole.
+        protect: Patterns (``*``, ``?``) of units, or of modules or nodes whose outputs stay whole.
         round_to: Kept counts are multiples of this where the unit is large enough.
 
     Returns:

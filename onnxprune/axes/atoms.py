@@ -52,10 +52,8 @@ class Atoms:
         while True:
             above = self._parent[roots]
             if np.array_equal(above, roots):
-                break
-            roots = above
-        self._parent[atoms] = roots
-        return roots
+                return roots
+            self._parent[atoms] = roots = above  # written at once, so that chains halve
 
     def why(self, atoms: Ids) -> Ids:
         """The number of the reason that froze each atom, -1 where it is alive."""

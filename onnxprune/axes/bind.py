@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+
+from onnxprune.axes.atoms import Ids
 from onnxprune.axes.rule import Rule
 from onnxprune.axes.sentence import ELLIPSIS, Axis, Operand, Sentence, Term
 from onnxprune.errors import SentenceError
@@ -24,23 +27,41 @@ class Binding:
         inputs: Axes for each operand that is present, None for one that is not.
         outputs: Axes for each result.
         sizes: Name -> size.
+        indices: The arrays for ``c[i]``.
     """
 
     inputs: tuple[Operand | None, ...]
     outputs: tuple[Operand, ...]
     sizes: Mapping[str, int]
+    indices: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def picked(self, term: Term, size: int) -> Ids:
+        """The indices that a term such as ``c[i]`` or ``c[4:8]`` takes of a name of some size."""
+        assert term.index is not None
+        if ":" not in term.index:
+            return np.asarray(self.indices[term.index], np.int64)
+        bounds = [int(bound) if bound else None for bound in term.index.split(":")]
+        return np.arange(size)[slice(*bounds)]
 
     def part_sizes(self, axis: Axis, total: int) -> list[int]:
         """The size of each part of an axis of `total` indices."""
-        sizes = [_product(part, self.sizes) for part in axis.parts]
+        sizes = [self._product(part) for part in axis.parts]
         known = sum(size for size in sizes if size is not None)
         return [total - known if size is None else size for size in sizes]
 
     def term_sizes(self, part: tuple[Term, ...], total: int) -> list[int]:
         """The size of each term of a part of `total` indices."""
-        sizes = [_size(term, self.sizes) for term in part]
+        sizes = [self._size(term) for term in part]
         known = math.prod(size for size in sizes if size is not None)
         return [total // known if size is None else size for size in sizes]
+
+    def _product(self, part: tuple[Term, ...]) -> int | None:
+        sizes = [self._size(term) for term in part]
+        return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+    def _size(self, term: Term) -> int | None:
+        size = _size(term, self.sizes)
+        return size if size is None or term.index is None else len(self.picked(term, size))
 
 
 def bind(rule: Rule, inputs: Sequence[Shape | None], outputs: Sequence[Shape | None]) -> Binding:
@@ -75,7 +96,7 @@ def bind(rule: Rule, inputs: Sequence[Shape | None], outputs: Sequence[Shape | N
         if operand is not None and shape is not None
         for axis, dim in zip(operand, shape, strict=True)
     ]
-    return Binding(taken, given, _solve(sentence, pairs, rule.sizes))
+    return Binding(taken, given, _solve(sentence, pairs, rule.sizes), rule.indices)
 
 
 def _expand(sentence: Sentence, operand: Operand, rank: int | None, where: str) -> Operand:
@@ -99,6 +120,9 @@ def _solve(
     sentence: Sentence, pairs: list[tuple[Axis, Dim]], given: Mapping[str, int]
 ) -> dict[str, int]:
     sizes: dict[str, int] = dict(given)
+    for name, size in sizes.items():
+        if size < 1:
+            raise SentenceError(f"In '{sentence}', there cannot be {size} of '{name}'.")
     loose: set[str] = set()  # names whose size is a dynamic dimension's stand-in
     todo = sorted(pairs, key=lambda pair: pair[1].dynamic)
     while todo:
@@ -122,7 +146,7 @@ def _solve(
 
 
 def _size(term: Term, sizes: Mapping[str, int]) -> int | None:
-    return int(term.text) if term.text.isdigit() else sizes.get(term.text)
+    return int(term.text) if term.text.isdecimal() else sizes.get(term.text)
 
 
 def _product(part: tuple[Term, ...], sizes: Mapping[str, int]) -> int | None:

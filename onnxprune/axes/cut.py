@@ -29,16 +29,16 @@ class Cut:
     def __init__(self, labels: Labels, keep: Mask) -> None:
         self.labels = labels
         self._keep = keep
-        self._rows: dict[int, Mask | None] = {}
+        self._rows: dict[int, tuple[Ids, Mask | None]] = {}
 
     def rows(self, label: Ids | None) -> Mask | None:
         """Which rows of a label stay, None when all do."""
         if label is None:
             return None
         if id(label) not in self._rows:
-            rows: Mask = self._keep[self.labels.resolved(label)].all(axis=1)
-            self._rows[id(label)] = None if rows.all() else rows
-        return self._rows[id(label)]
+            rows = np.asarray(self._keep[self.labels.resolved(label)].all(axis=1))
+            self._rows[id(label)] = label, (None if rows.all() else rows)
+        return self._rows[id(label)][1]
 
     def size(self, axis: Factors) -> int:
         """How many indices of an axis stay; a dynamic factor counts with its stand-in."""

@@ -68,14 +68,13 @@ class Labels:
     bound: Mapping[ir.Node, Bound]
     barriers: list[Barrier] = field(default_factory=list)
 
-    _resolved: dict[int, Ids] = field(default_factory=dict)
+    _resolved: dict[int, tuple[Ids, Ids]] = field(default_factory=dict)
 
     def resolved(self, label: Ids) -> Ids:
         """The label in normal form; remembered, since nothing more is learnt after the pass."""
-        found = self._resolved.get(id(label))
-        if found is None:
-            found = self._resolved[id(label)] = self.atoms.resolve(label)
-        return found
+        if id(label) not in self._resolved:  # the label is held too, so its id stays its own
+            self._resolved[id(label)] = label, self.atoms.resolve(label)
+        return self._resolved[id(label)][1]
 
     def living(self, value: ir.Value) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
         """Each axis of a value that may lose indices, and which of them."""

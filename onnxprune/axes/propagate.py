@@ -16,6 +16,7 @@ from onnxprune.axes.rule import Barred, Rule
 from onnxprune.axes.sentence import ELLIPSIS, FREE, Axis, Term
 from onnxprune.errors import SentenceError
 from onnxprune.graph.graph import Graph
+from onnxprune.graph.nested import graphs_of
 
 __all__ = ["propagate"]
 
@@ -106,9 +107,7 @@ class _Labeller:
     def _apply(self, node: ir.Node, rule: Rule) -> None:
         inputs = [None if v is None else self.graph.shape(v) for v in node.inputs]
         outputs = [self.graph.shape(v) for v in node.outputs]
-        reached = node.inputs[: len(rule.parsed.inputs)]
-        if any(value is not None and value not in self.axes for value in reached):
-            raise SentenceError("the rank of an input is not known")
+        self._check_reach(node, rule)
         binding = bind(rule, inputs, outputs)
         reader = _Reader(self, node, rule, binding)
         for value, operand in zip(node.inputs, binding.inputs, strict=False):
@@ -122,18 +121,37 @@ class _Labeller:
             tuple(reader.write(term, self._size(value, i)) for i, term in enumerate(operand))
             for value, operand in zip(node.outputs, binding.outputs, strict=False)
         ]
+        if not reader.names.keys() >= set(rule.attributes.values()):
+            raise SentenceError("an input that its attributes describe is absent")
         for value, axes in zip(node.outputs, written, strict=False):
-            self._check(value, axes)
+            self._check_sizes(value, axes)
+        for value, axes in zip(node.outputs, written, strict=False):
             self.axes[value] = axes
+            if self.graph.shape(value) is None:  # later rules could not read it
+                self.keep_whole(value, reader.unknown)
+                del self.axes[value]
         for value in node.outputs[len(written) :]:
             self.opaque(value, reader.structural)
         self.bound[node] = Bound(rule, binding, reader.names)
+
+    def _check_reach(self, node: ir.Node, rule: Rule) -> None:
+        """Every operand must be labelled, and the sentence must speak of every result in use."""
+        values = [*node.inputs[: len(rule.parsed.inputs)], *node.outputs]
+        if any(dim.size == 0 for v in values if v is not None for dim in self.graph.shape(v) or ()):
+            raise SentenceError("one of its tensors is empty")
+        for i, value in enumerate(node.inputs[: len(rule.parsed.inputs)]):
+            if value is not None and value not in self.axes:
+                raise SentenceError(f"the rank of its input {i} is not known")
+        for i, value in enumerate(node.outputs):
+            used = value.uses() or value.is_graph_output()
+            if used and i >= len(rule.parsed.outputs):
+                raise SentenceError(f"nothing is known of its result {i}")
 
     def _size(self, value: ir.Value, axis: int) -> tuple[int, bool]:
         shape = self.graph.shape(value)
         return (1, True) if shape is None else (shape[axis].size, shape[axis].dynamic)
 
-    def _check(self, value: ir.Value, axes: tuple[Factors, ...]) -> None:
+    def _check_sizes(self, value: ir.Value, axes: tuple[Factors, ...]) -> None:
         """The rule and shape inference must agree on every static size."""
         for i, (axis, dim) in enumerate(zip(axes, self.graph.shape(value) or (), strict=False)):
             if not dim.dynamic and size_of(axis) != dim.size and not any(f.dynamic for f in axis):
@@ -159,6 +177,10 @@ class _Reader:
     @property
     def structural(self) -> int:
         return self._why("whole", "a kernel or spatial axis always stays whole")
+
+    @property
+    def unknown(self) -> int:
+        return self._why("operator", "the rank of its result is not known")
 
     @property
     def conflict(self) -> int:
@@ -238,6 +260,10 @@ class _Reader:
             text = self.rule.reason
             why = self.structural if term == ELLIPSIS else self._why("operator", text)
             return (Factor(size[0], None, why, size[1]),)
+        if term.text not in self.names:
+            raise SentenceError(
+                f"the input that '{term.text}' of '{self.rule.sentence}' is in is absent"
+            )
         factors = self.names[term.text]
         if term.index is None:
             return factors
@@ -245,7 +271,7 @@ class _Reader:
         if flat.dynamic:
             freeze(self.labeller.atoms, (flat,), self.conflict)
             return (Factor(size[0], None, self.conflict, size[1]),)
-        return (self._take(flat, _indices(term.index, self.rule, flat.size)),)
+        return (self._take(flat, self.binding.picked(term, flat.size)),)
 
     def _take(self, flat: Factor, indices: Ids) -> Factor:
         """Some indices of a factor; one that is taken alone must stay, or nothing would be left."""
@@ -257,27 +283,13 @@ class _Reader:
         return part
 
 
-def _indices(index: str, rule: Rule, size: int) -> Ids:
-    if ":" not in index:
-        return np.asarray(rule.indices[index], np.int64)
-    bounds = [int(bound) if bound.strip() else None for bound in index.split(":")]
-    return np.arange(size)[slice(*bounds)]
-
-
 def _captured(node: ir.Node) -> set[ir.Value]:
     """Values of outer graphs that the node's subgraphs use."""
-    graphs = [g for a in node.attributes.values() for g in _graphs(a)]
-    inner = {id(v) for g in graphs for v in (*g.inputs, *g.initializers.values())}
-    nodes = [n for g in graphs for n in g.all_nodes()]
-    inner |= {id(v) for n in nodes for v in n.outputs}
-    used = {v for n in nodes for v in n.inputs if v is not None}
-    used |= {v for g in graphs for v in g.outputs}
-    return {v for v in used if id(v) not in inner}
-
-
-def _graphs(attribute: ir.Attr) -> list[ir.Graph]:
-    if attribute.type == ir.AttributeType.GRAPH:
-        return [attribute.as_graph()]
-    if attribute.type == ir.AttributeType.GRAPHS:
-        return list(attribute.as_graphs())
-    return []
+    used: set[ir.Value] = set()
+    graphs = [g for attribute in node.attributes.values() for g in graphs_of(attribute)]
+    for graph in graphs:
+        used.update(graph.outputs)
+        for inner in graph:
+            used.update(v for v in inner.inputs if v is not None)
+            used.update(_captured(inner))
+    return {v for v in used if v.graph not in graphs}

@@ -22,7 +22,8 @@ class Rule:
         sizes: Sizes of names that the shapes alone do not tell (``{"g": 4}``).
         indices: Integer arrays for ``c[i]``.
         attributes: Attribute -> the name whose kept size it must state (``{"group": "g"}``).
-        shape_inputs: Input slot -> the output whose shape that input spells out.
+        shape_inputs: Input slot -> the output whose shape, or last axes of it, that input spells
+            out.
         reason: Why the axes written ``_`` stay whole.
     """
 

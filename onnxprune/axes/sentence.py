@@ -25,6 +25,7 @@ A sentence is operands, an arrow, results. Operands are separated by commas, the
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from functools import lru_cache
 from onnxprune.errors import SentenceError
 
 __all__ = ["ELLIPSIS", "FREE", "WHOLE", "Axis", "Operand", "Sentence", "Term", "parse"]
+
+_SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(:(-?[1-9]\d*)?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,9 @@ def _term(text: str, token: str) -> Term:
     is_name = body[0].isalpha() and body.replace("_", "a").isalnum()
     if not is_name and (statistic or index is not None):
         raise _error(text, f"'{token}' marks something that is not a name")
-    if is_name or body in ("_", "~", "...") or (body.isdigit() and int(body) > 0):
+    if index is not None and not (index.isidentifier() or _SLICE.fullmatch(index)):
+        raise _error(text, f"'[{index}]' is neither the name of an array nor a slice")
+    if is_name or body in ("_", "~", "...") or (body.isdecimal() and int(body) > 0):
         return Term(body, statistic, index)
     raise _error(text, f"'{token}' is neither a name, a number, '_', '~' nor '...'")
 

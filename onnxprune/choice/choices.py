@@ -71,8 +71,10 @@ class Choices(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _mask(unit: MutableChannelUnit, choice: Choice) -> np.ndarray:
-    if not isinstance(choice, list) or (choice and isinstance(choice[0], bool)):
+    if not isinstance(choice, list):
         return unit.mask_of(choice)
+    if choice and isinstance(choice[0], bool):
+        return unit.mask_of(np.array(choice))
     indices = np.array(choice, np.int64)
     if not len(indices) or len(np.unique(indices)) < len(indices):
         raise ChoiceError(f"The unit '{unit.name}' needs at least one index, and each only once.")

@@ -35,7 +35,7 @@ def choose(
         units: All units of a model.
         budget: How much may stay, such as ``ratio(0.5)`` or ``macs(0.5)``.
         importance: The name of a registered importance.
-        protect: Patterns (``*``, ``?``) of units, modules or nodes that stay whole.
+        protect: Patterns (``*``, ``?``) of units, or of modules or nodes whose outputs stay whole.
         round_to: Kept counts are multiples of this where the unit is large enough.
 
     Returns:
@@ -106,8 +106,9 @@ def _free(units: Units, protect: Sequence[str]) -> list[MutableChannelUnit]:
 
 
 def _names(unit: MutableChannelUnit) -> set[str]:
-    channels = (*unit.output_related, *unit.input_related)
-    return {unit.name, *(c.name for c in channels), *(c.node for c in channels)}
+    """What a pattern may call a unit: itself, and the modules and nodes that produce it."""
+    produced = unit.output_related
+    return {unit.name, *(c.name for c in produced), *(c.node for c in produced)}
 
 
 def _keep(

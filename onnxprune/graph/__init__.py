@@ -3,6 +3,6 @@
 from onnxprune.graph.dims import Dim
 from onnxprune.graph.graph import Graph, Source
 from onnxprune.graph.load import load, with_shapes
-from onnxprune.graph.save import save
+from onnxprune.graph.save import check_target, save
 
-__all__ = ["Dim", "Graph", "Source", "load", "save", "with_shapes"]
+__all__ = ["Dim", "Graph", "Source", "check_target", "load", "save", "with_shapes"]

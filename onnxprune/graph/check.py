@@ -79,6 +79,8 @@ def sort(model: ir.Model) -> None:
     """
     try:
         model.graph.sort()
+        for function in model.functions.values():
+            function.sort()
     except ValueError:
         raise LoadError(
             "its graph has a cycle, a node that depends on its own result; export it again"
@@ -87,7 +89,7 @@ def sort(model: ir.Model) -> None:
 
 def _check_opset(model: ir.Model) -> None:
     newest = onnx.defs.onnx_opset_version()
-    version = model.opset_imports.get("")
+    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
     supported = f"opsets {_OLDEST_OPSET} to {newest} of ai.onnx are supported"
     if version is None:
         if any(node.domain == "" for node in model.graph.all_nodes()):
@@ -106,7 +108,9 @@ def _check_opset(model: ir.Model) -> None:
 
 
 def _check_ends(model: ir.Model) -> None:
-    for graph in model.graphs():
+    bodies = [function.graph for function in model.functions.values()]
+    nested = [graph for body in bodies for graph in body.subgraphs()]
+    for graph in (*model.graphs(), *bodies, *nested):
         for value in graph.initializers.values():
             if value.const_value is None:
                 raise LoadError(f"its initializer {value.name!r} has no data; export it again")

@@ -8,7 +8,8 @@ from itertools import groupby
 
 import onnx_ir as ir
 
-from onnxprune.graph import names
+from onnxprune.graph.names import Namer, value_names
+from onnxprune.graph.nested import constant
 
 __all__ = ["drop_from_inputs", "lift", "merge_copies", "unshare"]
 
@@ -31,7 +32,7 @@ def lift(model: ir.Model) -> None:
         if node.op_type != "Constant" or node.domain != "" or len(node.outputs) != 1:
             continue
         output, graph = node.outputs[0], node.graph
-        tensor = ir.convenience.get_const_tensor(output)
+        tensor = constant(output)
         if tensor is None or graph is None or output.is_graph_output():
             continue
         initializer = ir.Value(
@@ -74,7 +75,7 @@ def unshare(model: ir.Model) -> None:
         model: The model, changed in place.
     """
     graph = model.graph
-    taken = _names(model)
+    namer = Namer(value_names(model))
     order = {node: index for index, node in enumerate(graph.all_nodes())}
     for value in list(graph.initializers.values()):
         tensor = value.const_value
@@ -84,7 +85,7 @@ def unshare(model: ir.Model) -> None:
             continue
         uses = sorted(value.uses(), key=lambda use: (order[use.node], use.idx))
         for use in uses[0 if value.is_graph_output() else 1 :]:
-            copy = _copy(value, tensor, names.unique(str(value.name), taken))
+            copy = _copy(value, tensor, namer.unique(str(value.name)))
             graph.register_initializer(copy)
             use.node.replace_input_with(use.idx, copy)
 
@@ -143,11 +144,3 @@ def _copy(value: ir.Value, tensor: ir.TensorProtocol, name: str) -> ir.Value:
         const_value=copied,
         doc_string=value.doc_string,
     )
-
-
-def _names(model: ir.Model) -> set[str]:
-    taken = {value.name for node in model.graph.all_nodes() for value in node.outputs if value.name}
-    for graph in model.graphs():
-        taken.update(graph.initializers)
-        taken.update(value.name for value in graph.inputs if value.name)
-    return taken

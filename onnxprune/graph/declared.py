@@ -86,7 +86,7 @@ class _Cleaner:
         return self._renamed[text]
 
     def _identifier(self, text: str) -> str:
-        name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")
+        name = re.sub(r"\W+", "_", text[:80], flags=re.ASCII).strip("_")
         name = name if _SYMBOL.match(name) else f"dim_{name}"
         while name in self._symbols:
             name += "_"

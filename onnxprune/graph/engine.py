@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxprune.graph import fallback, loops
+from onnxprune.graph.guards import implausible, lengthy
 from onnxprune.graph.slices import infer_slice
 from onnxprune.graph.symbols import manageable
 
@@ -64,16 +65,23 @@ class _Walk:
         for value in graph.inputs:
             self._context.name_anonymous_dims(value)
         for node in graph:
-            self._node(node)
+            try:
+                self._node(node)
+            except Exception as error:
+                logger.info("no shape for node %r: %s", node.name, error)
+                for value in node.outputs:
+                    value.shape = None
 
     def _node(self, node: ir.Node) -> None:
         bodies = loops.bodies(node)
         for body in bodies:
             loops.bind(node, body)
             self.graph(body)
-        answered = self._apply_rule(node) and all(value.shape is not None for value in node.outputs)
-        if not answered and not bodies:
-            fallback.ask(node, self._model)
+        if not implausible(node):
+            answered = not lengthy(node) and self._apply_rule(node)
+            answered = answered and all(value.shape is not None for value in node.outputs)
+            if not answered and not bodies:
+                fallback.ask(node, self._model)
         for body in bodies:
             loops.settle(node, body)
         for value in node.outputs:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from onnxprune.graph import shapes
 from onnxprune.graph.declared import declared_shapes
+from onnxprune.graph.names import value_names
 
 __all__ = ["FOLDED", "fold"]
 
@@ -148,9 +149,7 @@ def _widens(node: ir.Node) -> bool:
 
 def _restore_names(model: ir.Model, weights: set[str]) -> None:
     graph = model.graph
-    taken = set(graph.initializers)
-    taken.update(value.name for value in graph.inputs if value.name)
-    taken.update(v.name for node in graph.all_nodes() for v in node.outputs if v.name)
+    taken = set(value_names(model))
     for value in shapes.all_values(model):
         value.metadata_props.pop(_FOLDED_FROM, None)
     for value in list(graph.initializers.values()):

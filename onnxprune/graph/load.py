@@ -74,7 +74,8 @@ def with_shapes(model: ir.Model, source: Source) -> Graph:
     Returns:
         The graph.
     """
-    dims, numbers = infer(model)
+    with quiet():
+        dims, numbers = infer(model)
     return Graph(model, source, dims, numbers)
 
 
@@ -85,8 +86,7 @@ def _build(model: ir.Model, source: Source) -> Graph:
 
 def _deserialise(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
     check_names(proto)
-    with quiet():
-        model: ir.Model = ir.from_proto(proto)
+    model: ir.Model = ir.from_proto(proto)
     check_structure(model)
     sort(model)
     bind(model, folder)
@@ -97,10 +97,11 @@ def _deserialise(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
 def _blaming(where: str) -> Iterator[None]:
     """Say where a problem is, and let nothing out but ``LoadError``."""
     try:
-        yield
+        with quiet():
+            yield
     except LoadError as error:
         message = str(error)
-        if message.startswith((where, repr(where))):
+        if message.startswith((f"{where}: ", f"{where!r}: ")):
             raise
         raise LoadError(f"{where}: {message}") from error.__cause__
     except MemoryError:
@@ -114,7 +115,7 @@ def _blaming(where: str) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    while isinstance(error, ir.serde.SerdeError) and error.__cause__ is not None:
+    while error.__cause__ is not None:
         error = error.__cause__
     text = str(error).strip() or "no further details"
     return text.splitlines()[0][:300]
@@ -171,7 +172,9 @@ def _digest(model: ir.Model) -> str:
         digest.update(name.encode())
         if isinstance(tensor, ir.ExternalTensor):
             digest.update(f"{tensor.location} {tensor.offset} {tensor.length}".encode())
+        elif isinstance(tensor, ir.StringTensor):
+            digest.update(repr(list(tensor.string_data())).encode())
         elif tensor is not None:
-            digest.update(str(tensor.shape).encode())
+            digest.update(f"{tensor.dtype} {tensor.shape}".encode())
             digest.update(tensor.tobytes())
     return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from onnxprune.graph.nested import graphs_of
+from onnxprune.graph.nested import graphs_of, integer, integers
 
 __all__ = ["bind", "bodies", "settle"]
 
@@ -76,10 +76,8 @@ def _fed(node: ir.Node, body: ir.Graph) -> list[tuple[ir.Value, ir.Value, int | 
     if node.op_type == "Loop":
         pairs = zip(node.inputs[2:], body.inputs[2:], strict=False)
         return [(outer, inner, None) for outer, inner in pairs if outer is not None]
-    count = node.attributes.get("num_scan_inputs")
-    states = len(node.inputs) - (count.as_int() if count is not None else 0)
-    given = node.attributes.get("scan_input_axes")
-    axes = list(given.as_ints()) if given is not None else []
+    states = len(node.inputs) - (integer(node, "num_scan_inputs") or 0)
+    axes = integers(node, "scan_input_axes")
     fed = []
     for index, (outer, inner) in enumerate(zip(node.inputs, body.inputs, strict=False)):
         if outer is not None:

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import onnx_ir as ir
 
-__all__ = ["complete", "unique"]
+__all__ = ["Namer", "complete", "value_names"]
+
+
+class Namer:
+    """Hands out names that are not taken yet."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._last: Counter[str] = Counter()
+
+    def unique(self, name: str) -> str:
+        """Return the name, with the suffix ``__2``, ``__3``... if need be, and take it."""
+        candidate = name
+        while candidate in self._taken:
+            self._last[name] = max(self._last[name], 1) + 1
+            candidate = f"{name}__{self._last[name]}"
+        self._taken.add(candidate)
+        return candidate
 
 
 def complete(model: ir.Model) -> None:
@@ -26,54 +43,27 @@ def complete(model: ir.Model) -> None:
     _name_values(model)
 
 
-def unique(name: str, taken: set[str]) -> str:
-    """Return the name, with the suffix ``__2``, ``__3``... if need be, and take it."""
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}__{count}"
-    taken.add(candidate)
-    return candidate
+def value_names(model: ir.Model) -> Iterator[str]:
+    """The names of all values of the main graph and of nested graphs."""
+    for graph in model.graphs():
+        yield from (value.name for value in graph.inputs if value.name)
+        yield from graph.initializers
+        yield from (value.name for node in graph for value in node.outputs if value.name)
 
 
 def _name_nodes(graph: ir.Graph | ir.Function) -> None:
     nodes = list(graph.all_nodes())
-    seen = Counter(node.name for node in nodes if node.name)
-    taken = set(seen)
-    first: set[str] = set()
-    next_suffix: Counter[str] = Counter()
+    namer = Namer(node.name for node in nodes if node.name)
+    seen: set[str] = set()
     for position, node in enumerate(nodes):
-        if node.name and node.name not in first:
-            first.add(node.name)
-            continue
-        base = node.name or f"{node.op_type}_{position}"
-        candidate = base
-        while candidate in taken:
-            next_suffix[base] += 1
-            candidate = f"{base}__{next_suffix[base] + 1}"
-        taken.add(candidate)
-        first.add(candidate)
-        node.name = candidate
+        if not node.name or node.name in seen:
+            node.name = namer.unique(node.name or f"{node.op_type}_{position}")
+        seen.add(node.name)
 
 
 def _name_values(model: ir.Model) -> None:
-    unnamed = [
-        value
-        for node in model.graph.all_nodes()
-        for value in node.outputs
-        if not value.name and (value.uses() or value.is_graph_output())
-    ]
-    if not unnamed:
-        return
-    taken = set(_value_names(model.graphs()))
-    for value in unnamed:
-        node = value.producer()
-        assert node is not None
-        value.name = unique(f"{node.name}_output_{value.index()}", taken)
-
-
-def _value_names(graphs: Iterable[ir.Graph]) -> Iterable[str]:
-    for graph in graphs:
-        yield from (value.name for value in graph.inputs if value.name)
-        yield from graph.initializers
-        yield from (value.name for node in graph for value in node.outputs if value.name)
+    namer = Namer(value_names(model))
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            if not value.name and (value.uses() or value.is_graph_output()):
+                value.name = namer.unique(f"{node.name}_output_{value.index()}")

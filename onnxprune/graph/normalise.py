@@ -15,10 +15,10 @@ __all__ = ["normalise"]
 def normalise(model: ir.Model) -> ir.Model:
     """Normalise a model: same inputs, same outputs, same answers.
 
-    Afterwards every node has a unique name; calls of the model's own functions are replaced by
-    their bodies; every constant is an initializer and no initializer is an input; what depends on
-    constants only is computed; nothing is there that no output needs; 1-D floating point
-    initializers have one use each.
+    Afterwards every node has a unique name, and standard operators have the empty string for a
+    domain; calls of the model's own functions are replaced by their bodies; every constant is an
+    initializer and no initializer is an input; what depends on constants only is computed; nothing
+    is there that no output needs; 1-D floating point initializers have one use each.
 
     Args:
         model: A model whose nodes are in topological order; changed in place, so pass a clone of
@@ -30,6 +30,7 @@ def normalise(model: ir.Model) -> ir.Model:
     Raises:
         LoadError: If calls of functions within functions multiply to an absurd number of nodes.
     """
+    _use_short_domain(model)
     names.complete(model)
     model = inline(model)
     constants.lift(model)
@@ -41,3 +42,10 @@ def normalise(model: ir.Model) -> ir.Model:
     names.complete(model)
     constants.unshare(model)
     return model
+
+
+def _use_short_domain(model: ir.Model) -> None:
+    """Say the empty string where ``ai.onnx`` means the same; nodes do so when they are parsed."""
+    for imports in (model.opset_imports, *(f.opset_imports for f in model.functions.values())):
+        if "ai.onnx" in imports:
+            imports.setdefault("", imports.pop("ai.onnx"))

@@ -16,7 +16,7 @@ from onnxprune.graph.constants import merge_copies
 from onnxprune.graph.graph import Graph
 from onnxprune.graph.quiet import quiet
 
-__all__ = ["save"]
+__all__ = ["check_target", "save"]
 
 _LARGEST_SINGLE_FILE = 1_500_000_000
 """Bytes of weights above which they go to a file of their own; protobuf's limit is 2 GiB."""
@@ -46,8 +46,8 @@ def save(
         model: The model; it is not changed.
         path: The file to write.
         force: Replace an existing file.
-        external: Whether to put weights into a second file, ``<name>.data`` beside the first.
-            None decides by their size.
+        external: Whether to put weights into a second file, ``<name>.data`` beside the first;
+            small tensors are in the first in any case. None decides by their size.
 
     Raises:
         SaveError: If the file exists, or cannot be written.
@@ -55,11 +55,13 @@ def save(
     target = Path(path)
     source = model.model if isinstance(model, Graph) else model
     clone = _stripped(source)
-    split = external if external is not None else _bytes(clone) > _LARGEST_SINGLE_FILE
+    sizes = _sizes(clone)
+    split = external if external is not None else sum(sizes) > _LARGEST_SINGLE_FILE
+    split = split and max(sizes, default=0) >= _SMALLEST_EXTERNAL
     data = target.with_name(f"{target.name}.data")
     targets = (target, data) if split else (target,)
     for place in targets:
-        _check_target(place, force)
+        check_target(place, force)
     try:
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(_Pending(place)) for place in targets]
@@ -84,7 +86,16 @@ def save(
         _invalidate(source, data)
 
 
-def _check_target(target: Path, force: bool) -> None:
+def check_target(target: Path, force: bool) -> None:
+    """Raise now if a file could not be written later.
+
+    Args:
+        target: The file to write.
+        force: Whether a file that exists may be replaced.
+
+    Raises:
+        SaveError: If the file exists, is a directory, or its folder does not allow it.
+    """
     try:
         if target.is_dir():
             raise SaveError(f"{target}: this is a directory; give the path of a file in it")
@@ -176,13 +187,10 @@ def _weights(model: ir.Model) -> dict[str, ir.TensorProtocol]:
     return weights
 
 
-def _bytes(model: ir.Model) -> int:
+def _sizes(model: ir.Model) -> list[int]:
+    """Count the bytes of each initializer that may be external; strings may not."""
     tensors = (value.const_value for value in model.graph.initializers.values())
-    return sum(
-        tensor.nbytes
-        for tensor in tensors
-        if tensor is not None and tensor.dtype != ir.DataType.STRING
-    )
+    return [t.nbytes for t in tensors if t is not None and t.dtype != ir.DataType.STRING]
 
 
 def _externalise(

@@ -16,6 +16,7 @@ import onnx_ir as ir
 from onnxprune.graph import engine
 from onnxprune.graph.declared import declared_shapes
 from onnxprune.graph.dims import Dim
+from onnxprune.graph.nested import constant
 from onnxprune.graph.symbols import Symbols
 
 __all__ = ["all_values", "forget", "infer", "propagate"]
@@ -105,13 +106,15 @@ def _size(symbols: Symbols, size: int | ir.SymbolicDim) -> Dim:
 
 
 def _elements(value: ir.Value) -> list[int | str | None] | None:
-    tensor = ir.convenience.get_const_tensor(value)
+    tensor = constant(value)
     if tensor is not None:
         if len(tensor.shape) > 1 or tensor.size > _MOST_ELEMENTS or not tensor.dtype.is_integer():
             return None
         return [int(item) for item in np.asarray(tensor.numpy()).reshape(-1)]
     text = value.metadata_props.get(SYM_DATA_KEY)
-    if text is None or (value.shape is not None and len(value.shape) > 1):
+    if text is None or value.dtype is None or not value.dtype.is_integer():
+        return None
+    if value.shape is None or len(value.shape) > 1:
         return None
     items = json.loads(text)
     return items if len(items) <= _MOST_ELEMENTS else None

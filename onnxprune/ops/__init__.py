@@ -40,6 +40,8 @@ __all__ = [
     "rules_for",
 ]
 
+_UNFIT = (ArithmeticError, LookupError, TypeError, ValueError)
+
 
 def operator_name(node: ir.Node) -> str:
     """The registered name of a node's operator: ``Conv``, ``com.microsoft::FusedConv``."""
@@ -58,7 +60,7 @@ def rules_for(graph: Graph) -> Callable[[ir.Node], Rule | Barred]:
             return function(Op(node, graph))
         except Unknown as unknown:
             return Barred(str(unknown))
-        except (ArithmeticError, LookupError, TypeError, ValueError):
+        except _UNFIT:
             return Barred("its attributes, inputs and shapes do not fit its operator")
 
     return rule_of
@@ -77,5 +79,5 @@ def macs_of(
     function = MACS.find(operator_name(node))
     try:
         return 0 if function is None else function(Op(node, graph, shape_of))
-    except Unknown:
+    except (Unknown, *_UNFIT):
         return 0

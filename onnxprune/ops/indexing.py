@@ -8,7 +8,7 @@ from onnxprune.axes.rule import Barred, Rule
 from onnxprune.ops.broadcast import names
 from onnxprune.ops.patch import Kept, Patch
 from onnxprune.ops.registry import patch, rule
-from onnxprune.ops.view import Op
+from onnxprune.ops.view import Op, Unknown
 
 
 @rule("Concat")
@@ -62,13 +62,9 @@ def split_patch(op: Op, kept: Kept) -> Patch:
 def _bounds(op: Op) -> dict[int, tuple[int, int, int]]:
     """Axis -> (start, end, step) of a Slice, as Python's slices give them."""
     shape = op.shape(0)
-    inputs = op.version >= 10
-    starts = op.ints(1) if inputs else op.attr("starts", [0][:0])
-    ends = op.ints(2) if inputs else op.attr("ends", [0][:0])
-    assert starts is not None
-    assert ends is not None
-    axes = (op.ints(3) if inputs else op.attr("axes", [0][:0])) or list(range(len(starts)))
-    steps = (op.ints(4) if inputs else None) or [1] * len(starts)
+    starts, ends = _written(op)
+    axes = op.numbers("axes", 3, 10) or list(range(len(starts)))
+    steps = op.numbers("steps", 4, 10) or [1] * len(starts)
     bounds = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = shape[axis % len(shape)].size
@@ -76,13 +72,21 @@ def _bounds(op: Op) -> dict[int, tuple[int, int, int]]:
     return bounds
 
 
+def _written(op: Op) -> tuple[list[int], list[int]]:
+    """The starts and ends of a Slice as they stand in the model."""
+    starts, ends = op.numbers("starts", 1, 10), op.numbers("ends", 2, 10)
+    if starts is None or ends is None:
+        raise Unknown("its bounds are missing")
+    return starts, ends
+
+
 @rule("Slice")
 def slice_(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__Slice.html; steps other than 1 keep the axis whole."""
-    shape, taken = op.shape(0), names(len(op.shape(0)))
+    shape, result, taken = op.shape(0), op.result(), names(len(op.shape(0)))
     given = list(taken)
     for axis, (start, end, step) in _bounds(op).items():
-        if (start, end, step) == (0, shape[axis].size, 1):
+        if (start, end, step) == (0, shape[axis].size, 1) and result[axis] == shape[axis]:
             continue
         if step == 1 and not shape[axis].dynamic and start < end:
             given[axis] = f"{taken[axis]}[{start}:{end}]"
@@ -97,28 +101,18 @@ def slice_(op: Op) -> Rule:
 @patch("Slice")
 def slice_patch(op: Op, kept: Kept) -> Patch:
     """Bounds count what stays before them."""
-    bounds = _bounds(op)
-    starts, ends = [b[0] for b in bounds.values()], [b[1] for b in bounds.values()]
-    masks = [kept.input(0, axis) for axis in bounds]
-    if all(mask is None for mask in masks):
+    starts, ends = _written(op)
+    counted = False
+    for i, (axis, (start, end, _)) in enumerate(_bounds(op).items()):
+        mask = None if op.shape(0)[axis].dynamic else kept.input(0, axis)
+        if mask is not None:
+            starts[i], ends[i] = int(mask[:start].sum()), int(mask[:end].sum())
+            counted = True
+    if not counted:
         return Patch()
-    for i, mask in enumerate(masks):
-        if mask is None:  # as it was written: it may count from the end of a dynamic axis
-            starts[i], ends[i] = _written(op, i)
-        else:
-            starts[i], ends[i] = int(mask[: starts[i]].sum()), int(mask[: ends[i]].sum())
     if op.version < 10:
         return Patch(attributes={"starts": starts, "ends": ends})
     return Patch(inputs={1: np.array(starts, np.int64), 2: np.array(ends, np.int64)})
-
-
-def _written(op: Op, i: int) -> tuple[int, int]:
-    if op.version < 10:
-        return op.attr("starts", [0])[i], op.attr("ends", [0])[i]
-    starts, ends = op.ints(1), op.ints(2)
-    assert starts is not None
-    assert ends is not None
-    return starts[i], ends[i]
 
 
 @rule("Gather")
@@ -176,8 +170,9 @@ def pad(op: Op) -> Rule:
 
 def _pads(op: Op) -> dict[int, tuple[int, int]]:
     """Axis -> how much is added before and after."""
-    pads = op.ints(1) if op.version >= 11 else op.attr("pads", [0][:0])
-    assert pads is not None
+    pads = op.numbers("pads", 1, 11)
+    if pads is None:
+        raise Unknown("its amounts are missing")
     rank = len(op.shape(0))
     axes = [axis % rank for axis in (op.ints(3) or range(rank))]
     half = len(pads) // 2

@@ -7,10 +7,13 @@ import operator
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+import numpy as np
+
 from onnxprune.axes.rule import Barred, Rule
 from onnxprune.graph.dims import Dim
 from onnxprune.ops.broadcast import broadcast, names
-from onnxprune.ops.registry import rule
+from onnxprune.ops.patch import Kept, Patch
+from onnxprune.ops.registry import patch, rule
 from onnxprune.ops.view import Op
 
 Shape = tuple[Dim, ...]
@@ -23,12 +26,37 @@ def reshape(op: Op) -> Rule | Barred:
     if terms is None:
         return Barred("its input and its result cannot be compared")
     left, right, sizes = terms
+    if op.type == "Squeeze" and op.numbers("axes", 1, 13) is None and not _ones(op):
+        return Barred("it has no axes and would drop those that shrink to one index")
+    if op.type == "Reshape" and any(left[i : i + 1] != right[i : i + 1] for i in _copied(op)):
+        return Barred("it copies a size from an axis that corresponds to another one")
     return Rule(
         f"{' '.join(left)} -> {' '.join(right)}",
         sizes=sizes,
         shape_inputs={1: 0} if op.type == "Reshape" else {},
         reason="the sizes before and after do not divide each other",
     )
+
+
+@patch("Squeeze")
+def squeeze_patch(op: Op, kept: Kept) -> Patch:
+    """Without axes it would also drop those that shrink to one index, so it gets axes."""
+    if op.numbers("axes", 1, 13) is not None:
+        return Patch()
+    if op.version < 13:
+        return Patch(attributes={"axes": _ones(op)})
+    return Patch(inputs={1: np.array(_ones(op), np.int64)})
+
+
+def _ones(op: Op) -> list[int]:
+    return [i for i, dim in enumerate(op.shape(0)) if dim.size == 1]
+
+
+def _copied(op: Op) -> list[int]:
+    """The axes whose size a Reshape copies from its input."""
+    if op.attr("allowzero", 0):
+        return []
+    return [i for i, size in enumerate(op.elements(1) or ()) if size is not None and size.size == 0]
 
 
 @rule("Transpose")
@@ -40,9 +68,11 @@ def transpose(op: Op) -> Rule:
 
 
 @rule("Expand")
-def expand(op: Op) -> Rule:
+def expand(op: Op) -> Rule | Barred:
     """https://onnx.ai/onnx/operators/onnx__Expand.html; what is repeated stays whole."""
     result = op.result()
+    if op.shape(1)[0].dynamic:
+        return Barred("the number of axes it asks for is not known")
     (taken, given), _ = broadcast([op.shape(0), result])
     padded = ["1"] * (len(result) - len(op.shape(0))) + taken.split()
     right = [g if t == g else "_" for t, g in zip(padded, given.split(), strict=True)]

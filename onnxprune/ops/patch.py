@@ -20,8 +20,8 @@ class Overlay:
     Attributes:
         length: The number of elements, None for a scalar.
         fixed: Position -> the size.
-        scaled: Position -> (numerator, denominator): a dynamic size that is multiplied, where it
-            is positive.
+        scaled: Position -> (numerator, denominator): a multiple of the denominator to rescale;
+            smaller numbers (-1, 0, and the 1 of Expand) mean something else and stay.
     """
 
     length: int | None

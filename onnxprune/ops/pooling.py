@@ -11,7 +11,5 @@ from onnxprune.ops.view import Op
     *("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool"),
 )
 def pool(op: Op) -> Rule:
-    """https://onnx.ai/onnx/operators/onnx__MaxPool.html; its second result holds indices."""
-    if len(op.node.outputs) > 1:
-        return Rule("n _ ... -> n _ ...", reason="the indices of its second result count channels")
+    """https://onnx.ai/onnx/operators/onnx__MaxPool.html; a second result counts all elements."""
     return Rule("n c ... -> n c ...")

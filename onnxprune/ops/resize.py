@@ -1,4 +1,4 @@
-"""Resampling: axes that keep their size pass, the others stay whole."""
+"""Resampling: axes that are not resampled pass, the others stay whole."""
 
 from __future__ import annotations
 
@@ -12,17 +12,30 @@ from onnxprune.ops.view import Op
 def resize(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__Resize.html."""
     before, after = op.shape(0), op.result()
-    rank = len(before)
-    chosen = {axis % rank for axis in op.attr("axes", [0][:0])}
-    if op.attr("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
-        chosen = set(range(rank))
+    axes, moved = names(len(before)), _moved(op)
     terms = [
-        name if i not in chosen and i < 2 and b == a else "_"
-        for i, (name, b, a) in enumerate(zip(names(rank), before, after, strict=True))
+        axes[i] if i < 2 and i not in moved and b == a else "_"
+        for i, (b, a) in enumerate(zip(before, after, strict=True))
     ]
     text = " ".join(terms)
     return Rule(
         f"{text} -> {text}",
-        shape_inputs={} if chosen else {3: 0},
+        shape_inputs={} if "axes" in op.node.attributes else {3: 0},
         reason="it is resampled along this axis",
     )
+
+
+def _moved(op: Op) -> set[int]:
+    """The axes that are resampled, even if their size stays the same."""
+    before, after = op.shape(0), op.result()
+    everything = set(range(len(before)))
+    if op.attr("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
+        return everything
+    if "axes" in op.node.attributes:
+        return {axis % len(before) for axis in op.attr("axes", [0])}
+    if op.attr("keep_aspect_ratio_policy", "stretch") != "stretch":
+        return everything
+    if op.has(3):
+        return {i for i in everything if before[i] != after[i]}
+    scales = op.floats("scales", 2 if op.type == "Resize" and op.version >= 11 else 1)
+    return {i for i, scale in enumerate(scales) if scale != 1}

@@ -15,6 +15,13 @@ __all__ = ["Op", "Unknown"]
 T = TypeVar("T", int, float, str, list[int])
 Shape = tuple[Dim, ...]
 
+_TYPES = {
+    int: ir.AttributeType.INT,
+    float: ir.AttributeType.FLOAT,
+    str: ir.AttributeType.STRING,
+    list: ir.AttributeType.INTS,
+}
+
 
 class Unknown(Exception):
     """Something that a rule needs is not known; its text becomes the barrier's reason."""
@@ -52,10 +59,16 @@ class Op:
         return present[-1] + 1 if present else 0
 
     def attr(self, name: str, default: T) -> T:
-        """The value of an attribute; lists of integers come as lists."""
+        """The value of an attribute; lists of integers come as lists.
+
+        Raises:
+            Unknown: If it is of another type than the default.
+        """
         attribute = self.node.attributes.get(name)
         if attribute is None or attribute.value is None:
             return default
+        if attribute.type != _TYPES[type(default)]:
+            raise Unknown(f"its attribute {name} is of the wrong type")
         value = attribute.value
         return list(value) if isinstance(value, tuple) else value  # type: ignore[return-value]
 
@@ -96,16 +109,44 @@ class Op:
         Raises:
             Unknown: If the input is there and its elements are not all known.
         """
-        if not self.has(i):
+        value = self.node.inputs[i] if self.has(i) else None
+        if value is None:
             return None
-        value = self.node.inputs[i]
-        assert value is not None
         if value.const_value is not None:
             return [int(element) for element in value.const_value.numpy().reshape(-1)]
-        elements = self._graph.elements(value)
+        elements = self.elements(i)
         if elements is None or any(e is None or e.dynamic for e in elements):
             raise Unknown(f"its input {i} is computed while the model runs")
         return [e.size for e in elements if e is not None]
+
+    def elements(self, i: int) -> tuple[Dim | None, ...] | None:
+        """The elements of a small integer input as far as they are known, None if it is absent."""
+        value = self.node.inputs[i] if self.has(i) else None
+        return None if value is None else self._graph.elements(value)
+
+    def numbers(self, name: str, i: int, since: int) -> list[int] | None:
+        """Integers that are an attribute before opset `since`, from then on input `i`.
+
+        Raises:
+            Unknown: If the input is there and its elements are not all known.
+        """
+        if self.version >= since:
+            return self.ints(i)
+        return self.attr(name, [0]) if name in self.node.attributes else None
+
+    def floats(self, name: str, i: int) -> list[float]:
+        """Floating point numbers, an attribute or the constant input `i`.
+
+        Raises:
+            Unknown: If they are neither.
+        """
+        attribute = self.node.attributes.get(name)
+        if attribute is not None and attribute.type == ir.AttributeType.FLOATS:
+            return [float(number) for number in attribute.as_floats()]
+        value = self.node.inputs[i] if self.has(i) else None
+        if value is None or value.const_value is None:
+            raise Unknown(f"its {name} are computed while the model runs")
+        return [float(number) for number in value.const_value.numpy().reshape(-1)]
 
     def constant(self, i: int) -> bool:
         """Whether input `i` is an initializer."""
@@ -114,5 +155,5 @@ class Op:
 
     def axes(self, rank: int, i: int = 1) -> list[int] | None:
         """The operator's ``axes`` as non-negative numbers, attribute or input `i`."""
-        axes = self.ints(i) if self.has(i) else self.attr("axes", [])
+        axes = self.ints(i) if self.has(i) else self.attr("axes", [0][:0])
         return sorted(a % rank for a in axes) if axes else None

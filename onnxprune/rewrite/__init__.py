@@ -2,6 +2,6 @@
 
 from onnxprune.rewrite.plan import Plan, plan
 from onnxprune.rewrite.prune import prune
-from onnxprune.rewrite.record import Record, read_record
+from onnxprune.rewrite.record import Record, read_record, recall
 
-__all__ = ["Plan", "Record", "plan", "prune", "read_record"]
+__all__ = ["Plan", "Record", "plan", "prune", "read_record", "recall"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
+from onnxprune.graph.names import Namer, value_names
 from onnxprune.ops import Overlay, Patch
 from onnxprune.rewrite.plan import Plan
 
@@ -35,7 +36,8 @@ def apply(model: ir.Model, plan: Plan) -> ir.Model:
             value.shape = None
     for name, axes in plan.slices.items():
         _slice(clone.graph.initializers[name], axes)
-    patcher = _Patcher(clone.graph)
+    nodes_ = (node.name or "" for node in clone.graph.all_nodes())
+    patcher = _Patcher(clone.graph, Namer([*value_names(clone), *nodes_]))
     for node, patch in plan.patches.items():
         patcher.patch(twin[node], patch)
     return clone
@@ -68,7 +70,7 @@ def _slice(value: ir.Value, axes: Mapping[int, Ids]) -> None:
 @dataclass(slots=True)
 class _Patcher:
     graph: ir.Graph
-    count: int = field(default=0)
+    namer: Namer
 
     def patch(self, node: ir.Node, patch: Patch) -> None:
         """Change one node; inputs are overlaid before it, outputs after it."""
@@ -89,7 +91,8 @@ class _Patcher:
         value = node.inputs[slot]
         old = None if value is None or value.const_value is None else value.const_value.numpy()
         if not isinstance(change, Overlay):
-            return self._constant(node, change if old is None else change.astype(old.dtype))
+            whole = None if value is None or value.dtype is None else value.dtype.numpy()
+            return self._constant(node, change.astype(whole or np.int64))
         if old is not None:
             return self._constant(node, _overlaid(old, change))
         assert value is not None
@@ -104,6 +107,11 @@ class _Patcher:
         self.graph.insert_after(node, made)
         for use in uses:
             use.node.replace_input_with(use.idx, result)
+        for place, output in enumerate(self.graph.outputs):
+            if output is value:
+                self.graph.outputs[place] = result
+                result.shape, result.type = value.shape, value.type
+                result.name, value.name = value.name, result.name
 
     def _overlay(
         self, node: ir.Node, sizes: ir.Value, overlay: Overlay
@@ -111,36 +119,29 @@ class _Patcher:
         """Nodes that put new elements over a vector computed while the model runs."""
         shape = () if overlay.length is None else (overlay.length,)
         made: list[ir.Node] = []
-        if overlay.scaled:
-            factors, divisors = np.ones(shape, np.int64), np.ones(shape, np.int64)
-            for i, pair in overlay.scaled.items():
-                factors[i], divisors[i] = pair
-            grown = self._make(made, node, "Mul", sizes, self._constant(node, factors))
-            scaled = self._make(made, node, "Div", grown, self._constant(node, divisors))
-            positive = self._make(made, node, "Greater", sizes, self._constant(node, np.array(0)))
-            sizes = self._make(made, node, "Where", positive, scaled, sizes)
-        if overlay.fixed:
-            mask, new = np.zeros(shape, bool), np.zeros(shape, np.int64)
-            for i, size in overlay.fixed.items():
-                mask.flat[i], new.flat[i] = True, size
-            sizes = self._make(
-                made, node, "Where", self._constant(node, mask), self._constant(node, new), sizes
-            )
-        return made, sizes
 
-    def _make(self, made: list[ir.Node], near: ir.Node, op: str, *inputs: ir.Value) -> ir.Value:
-        self.count += 1
-        node = ir.node(op, inputs, name=f"{near.name}_pruned_{op}_{self.count}")
-        node.outputs[0].name = node.name
-        made.append(node)
-        return node.outputs[0]
+        def make(op: str, first: ir.Value, second: ir.Value | npt.NDArray[np.int64]) -> ir.Value:
+            constant = second if isinstance(second, ir.Value) else self._constant(node, second)
+            name = self.namer.unique(f"{node.name}_pruned_{op}")
+            made.append(ir.node(op, [first, constant], name=name))
+            made[-1].outputs[0].name = name
+            return made[-1].outputs[0]
+
+        if overlay.scaled:  # sizes + sizes / denominator * (numerator - denominator)
+            growth, divisors = np.zeros(shape, np.int64), np.ones(shape, np.int64)
+            for i, (numerator, denominator) in overlay.scaled.items():
+                growth[i], divisors[i] = numerator - denominator, denominator
+            sizes = make("Add", sizes, make("Mul", make("Div", sizes, divisors), growth))
+        if overlay.fixed:
+            others, new = np.ones(shape, np.int64), np.zeros(shape, np.int64)
+            for i, size in overlay.fixed.items():
+                others.flat[i], new.flat[i] = 0, size
+            sizes = make("Add", make("Mul", sizes, others), new)
+        return made, sizes
 
     def _constant(self, near: ir.Node, array: npt.NDArray[np.generic]) -> ir.Value:
         """A fresh initializer: constants of the original may serve other nodes too."""
-        name = f"{near.name}_pruned_{self.count}"
-        while name in self.graph.initializers:
-            self.count += 1
-            name = f"{near.name}_pruned_{self.count}"
+        name = self.namer.unique(f"{near.name}_pruned")
         value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
         value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
         self.graph.register_initializer(value)
@@ -151,7 +152,7 @@ def _overlaid(sizes: npt.NDArray[np.int64], overlay: Overlay) -> npt.NDArray[np.
     """The overlay of a constant."""
     new = sizes.copy()
     for i, (numerator, denominator) in overlay.scaled.items():
-        if new[i] > 0:
+        if new[i] >= denominator:
             new[i] = new[i] * numerator // denominator
     for i, size in overlay.fixed.items():
         new[i] = size

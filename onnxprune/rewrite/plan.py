@@ -74,7 +74,7 @@ def _patch(node: ir.Node, bound: Bound, cut: Cut) -> Patch | None:
         slot: resized
         for slot, output in bound.rule.shape_inputs.items()
         if slot < len(node.inputs) and node.inputs[slot] is not None
-        if (resized := _resized(node.outputs[output], cut))
+        if (resized := _spelt(node.inputs[slot], node.outputs[output], cut))
     }
     patch = Patch({**attributes, **patch.attributes}, {**inputs, **patch.inputs}, {**patch.outputs})
     return patch if patch.attributes or patch.inputs or any(patch.outputs.values()) else None
@@ -94,6 +94,20 @@ def _kept(node: ir.Node, cut: Cut) -> Kept:
         input=lambda i, axis: mask(node.inputs[i], axis),
         output=lambda i, axis: mask(node.outputs[i], axis),
         restored=restored,
+    )
+
+
+def _spelt(sizes: ir.Value | None, value: ir.Value, cut: Cut) -> Overlay:
+    """The overlay for a vector that spells out the shape of a value, or its last axes."""
+    overlay = _resized(value, cut)
+    shape = None if sizes is None else cut.labels.graph.shape(sizes)
+    if not overlay or not shape:
+        return overlay
+    first = len(cut.labels.axes[value]) - shape[0].size
+    return Overlay(
+        shape[0].size,
+        {i - first: size for i, size in overlay.fixed.items() if i >= first},
+        {i - first: pair for i, pair in overlay.scaled.items() if i >= first},
     )
 
 

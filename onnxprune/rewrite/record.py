@@ -13,8 +13,11 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
+from onnxprune.errors import ChoiceError
+from onnxprune.graph import Graph
+from onnxprune.units import Units
 
-__all__ = ["Pruning", "Record", "read_record", "write_record"]
+__all__ = ["Pruning", "Record", "read_record", "recall", "write_record"]
 
 PREFIX = "pkg.onnxprune."
 
@@ -89,6 +92,32 @@ def write_record(
             kept[axis] = (indices if original is None else original[indices]).tolist()
         text = msgspec.json.encode({str(axis): pack(indices) for axis, indices in kept.items()})
         value.const_value.metadata_props[f"{PREFIX}kept"] = text.decode()
+
+
+def recall(units: Units, pruned: Graph) -> None:
+    """Set the units' choices to what a pruned model says it kept of them.
+
+    Args:
+        units: The units of the original.
+        pruned: The pruned model.
+
+    Raises:
+        ChoiceError: If the model holds no record, or was not pruned from this original.
+    """
+    record = read_record(pruned.model)
+    if record is None:
+        raise ChoiceError(
+            f"{pruned.source}: it does not say what was pruned from it; give the choices."
+        )
+    if record.history[0].source_sha256 != units.graph.source.sha256:
+        raise ChoiceError(f"{pruned.source}: it was not pruned from {units.graph.source}.")
+    for unit in units.mutable:
+        channel = (unit.output_related or unit.input_related)[0]
+        kept = record.kept.get(channel.tensor.name or "", {}).get(channel.axis)
+        if kept is None:
+            unit.current_choice = unit.num_channels
+        else:
+            unit.current_choice = np.asarray(np.isin(channel.positions, kept).any(axis=1))
 
 
 def _kept_of(value: ir.Value) -> dict[str, str] | None:

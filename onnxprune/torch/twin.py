@@ -18,14 +18,14 @@ __all__ = ["masked_twin"]
 
 
 def masked_twin(
-    model: ir.Model,
+    model: ir.Model | Interpreter,
     feeds: Mapping[str, np.ndarray | Tensor],
     removed: Mapping[str, Mapping[int, np.ndarray] | np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Evaluate the original, full-size model with slices of its initializers missing.
 
     Args:
-        model: The original model.
+        model: The original model; or its interpreter, for those who ask more than once.
         feeds: Its inputs, by name.
         removed: Initializer name, axis, removed indices.
 
@@ -36,8 +36,9 @@ def masked_twin(
         LeakError: The removed slices are inconsistent.
         UnsupportedOperator: The model has an operator that cannot be run here.
     """
+    interpreter = model if isinstance(model, Interpreter) else Interpreter(model)
     with torch.no_grad():
-        outputs = Interpreter(model).run(feeds, removed)
+        outputs = interpreter.run(feeds, removed)
     answer = {}
     for name, output in outputs.items():
         try:

@@ -2,6 +2,6 @@
 
 from onnxprune.verification.bench import Latency, bench
 from onnxprune.verification.references import REFERENCES, reference
-from onnxprune.verification.verify import Verdict, verify
+from onnxprune.verification.verify import Verdict, Verifier, verify
 
-__all__ = ["REFERENCES", "Latency", "Verdict", "bench", "reference", "verify"]
+__all__ = ["REFERENCES", "Latency", "Verdict", "Verifier", "bench", "reference", "verify"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ABSOLUTE", "RELATIVE", "Difference", "compare"]
+__all__ = ["ABSOLUTE", "RELATIVE", "Difference", "compare", "differences"]
 
 ABSOLUTE = 1e-5
 RELATIVE = 1e-4
@@ -24,12 +24,12 @@ class Difference:
         error: The largest |answer - reference|.
         excess: The largest |answer - reference| / (ABSOLUTE + RELATIVE * |reference|); the
             answers agree when it is at most 1.
-        finite: Whether at least one output has a finite value that differs from another.
+        varied: Whether at least one reference output has finite values that differ.
     """
 
     error: float
     excess: float
-    finite: bool
+    varied: bool
 
     @property
     def agrees(self) -> bool:
@@ -40,7 +40,7 @@ class Difference:
         return Difference(
             max(self.error, other.error),
             max(self.excess, other.excess),
-            self.finite or other.finite,
+            self.varied or other.varied,
         )
 
 
@@ -54,6 +54,14 @@ def compare(answers: Outputs, references: Outputs) -> Difference:
     found = Difference(0.0, 0.0, False)
     for name, reference in references.items():
         found |= _compare(answers[name], reference)
+    return found
+
+
+def differences(answers: Sequence[Outputs], references: Sequence[Outputs]) -> Difference:
+    """Compare several runs."""
+    found = Difference(0.0, 0.0, False)
+    for answer, reference in zip(answers, references, strict=True):
+        found |= compare(answer, reference)
     return found
 
 

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
+from onnxprune.verification.runtime import first_line
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -50,7 +51,7 @@ def find_feeds(graph: Graph, session: onnxruntime.InferenceSession) -> list[Feed
         try:
             answers = [session.run(None, feed) for feed in feeds]
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             continue
         accepted = accepted or feeds
         if any(_varies(array) for answer in answers for array in answer):
@@ -58,7 +59,7 @@ def find_feeds(graph: Graph, session: onnxruntime.InferenceSession) -> list[Feed
     if accepted is None:
         raise OnnxPruneError(
             f"{graph.source}: onnxruntime accepts none of the random inputs that were tried "
-            f"({reason[:200]}); give feeds."
+            f"({reason}); give feeds."
         )
     return accepted
 

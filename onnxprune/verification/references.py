@@ -16,11 +16,20 @@ from onnxprune.units import Units
 from onnxprune.verification.feeds import Feeds
 from onnxprune.verification.runtime import open_session
 
-__all__ = ["REFERENCES", "CannotAnswer", "Outputs", "Removed", "reference", "why_inexact"]
+__all__ = [
+    "ARBITERS",
+    "REFERENCES",
+    "CannotAnswer",
+    "Outputs",
+    "Removed",
+    "reference",
+    "why_inexact",
+]
 
 Outputs = dict[str, npt.NDArray[np.generic]]
 Removed = Mapping[str, Mapping[int, Ids]]
-Reference = Callable[[Graph, Removed], Callable[[Feeds], Outputs]]
+Answerer = Callable[[Feeds, Removed], Outputs]
+Reference = Callable[[Graph], Answerer]
 
 
 class CannotAnswer(OnnxPruneError):
@@ -30,22 +39,33 @@ class CannotAnswer(OnnxPruneError):
 REFERENCES: Registry[Reference] = Registry("reference")
 reference = REFERENCES.register
 
+Arbiter = Callable[[Graph, Removed, Graph], Callable[[Feeds], tuple[Outputs, Outputs]]]
+
+ARBITERS: Registry[Arbiter] = Registry("arbiter")
+"""Where float32 rounding is in doubt: what the pruned graph and its reference answer in float64."""
+
 
 @reference("zero-masking")
-def zero_masking(graph: Graph, removed: Removed) -> Callable[[Feeds], Outputs]:
+class ZeroMasking:
     """Removed slices of the weights are zero, in onnxruntime; see `why_inexact` for its limits."""
-    model = graph.model.clone()
-    for name, axes in removed.items():
-        value = model.graph.initializers[name]
-        value.const_value = _zeroed(value, axes)
-    masked = Graph(model, graph.source, {}, {})
-    session = open_session(masked)
-    names = [value.name or "" for value in graph.outputs]
 
-    def answer(feeds: Feeds) -> Outputs:
-        return dict(zip(names, session.run(names, feeds), strict=True))
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._names = [value.name or "" for value in graph.outputs]
+        self._removed: Removed | None = None
 
-    return answer
+    def __call__(self, feeds: Feeds, removed: Removed) -> Outputs:
+        """What the original answers with these slices zero."""
+        if self._removed is not removed:  # one session serves every run of the same choice
+            self._removed, self._session = removed, open_session(self._masked(removed))
+        return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+
+    def _masked(self, removed: Removed) -> Graph:
+        model = self._graph.model.clone()
+        for name, axes in removed.items():
+            value = model.graph.initializers[name]
+            value.const_value = _zeroed(value, axes)
+        return Graph(model, self._graph.source, {}, {})
 
 
 def _zeroed(value: ir.Value, axes: Mapping[int, Ids]) -> ir.TensorProtocol:

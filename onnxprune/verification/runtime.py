@@ -16,7 +16,7 @@ from onnxprune.graph import Graph, save
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["RuntimeRefusal", "open_session"]
+__all__ = ["RuntimeRefusal", "first_line", "open_session"]
 
 WARNING = 2
 
@@ -54,10 +54,15 @@ def open_session(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise RuntimeRefusal(str(error).strip().splitlines()[0]) from None
+            raise RuntimeRefusal(first_line(error)) from None
     if warnings is not None:
         warnings += [line for line in heard if "[W:" in line]
     return session
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, short enough for a sentence."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
+import pytest
 from google.protobuf.message import Message
+
+from onnxprune.errors import LoadError
+from onnxprune.graph import load
 
 CNN = """
 <ir_version: 8, opset_import: ["" : OPSET]>
@@ -128,3 +132,23 @@ def nonsense(value: object, rng: random.Random) -> object:
     if isinstance(value, int):
         return rng.choice([-1, 0, 1, 2, 7, 1000, 2**31 - 1, -(2**31), 2**62, value + 1])
     return rng.choice([0.0, -1.0, 1e38, float("inf"), float("nan")])
+
+
+def operators(model: ir.Model) -> list[str]:
+    """The operators of a model, in order."""
+    return [node.op_type for node in model.graph]
+
+
+def floats(*shape: int, seed: int = 0) -> np.ndarray:
+    """A random input."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def refusal(source: object) -> str:
+    """The one sentence that a source is refused with."""
+    with pytest.raises(LoadError) as caught:
+        load(source)  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 600
+    return message

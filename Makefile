@@ -1,0 +1,34 @@
+# Everything runs in a virtual environment of its own; `make demo` and `make test` set it up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint format table clean
+
+demo: .venv/ready
+	$(BIN)/python -m tools.demo
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The table of docs/zoo.md: every model of the zoo, exported, pruned and checked. An hour or so.
+table: .venv/ready
+	$(BIN)/python -m tools.zoo_table docs/zoo.md
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onnxprune needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[cpu,torch]" --group dev
+	touch $@
+
+clean:
+	rm -rf .venv build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

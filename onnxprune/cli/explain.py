@@ -1,0 +1,23 @@
+"""``onnxprune explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onnxprune.cli.shared import emit, format_option, model_argument, progress
+
+
+@click.command("explain")
+@model_argument
+@click.argument("name")
+@format_option
+def command(model: Path, name: str, form: str) -> None:
+    """Tell why the unit, node or weight NAME of MODEL is as it is."""
+    with progress(f"reading {model}"):
+        from onnxprune.api import find_units
+        from onnxprune.report import explain
+
+        lines = explain(find_units(model), name)
+    emit(form, lines, "\n".join)

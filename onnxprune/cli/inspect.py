@@ -1,0 +1,22 @@
+"""``onnxprune inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onnxprune.cli.shared import emit, format_option, model_argument, progress
+
+
+@click.command("inspect")
+@model_argument
+@format_option
+def command(model: Path, form: str) -> None:
+    """Show what MODEL is and how much of it can be pruned."""
+    with progress(f"reading {model}"):
+        from onnxprune.api import find_units
+        from onnxprune.report import inspect_report, inspect_text
+
+        report = inspect_report(find_units(model))
+    emit(form, report, inspect_text)

@@ -1,0 +1,25 @@
+"""``onnxprune units``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onnxprune.cli.shared import emit, format_option, model_argument, progress
+
+
+@click.command("units")
+@model_argument
+@click.option("--all", "everything", is_flag=True, help="Also those that must stay whole.")
+@format_option
+def command(model: Path, everything: bool, form: str) -> None:
+    """List the units of MODEL: which channels depend on each other."""
+    with progress(f"reading {model}"):
+        from onnxprune.api import find_units
+        from onnxprune.report import unit_reports, units_text
+
+        reports = unit_reports(find_units(model))
+    if not everything and form == "text":
+        reports = [report for report in reports if report.is_mutable]
+    emit(form, reports, units_text)

@@ -1,0 +1,47 @@
+"""Nodes that a shape rule must not be given, because it would take their claims at face value."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from onnxprune.graph.nested import integer
+
+__all__ = ["implausible", "lengthy"]
+
+_MOST_RANK = 64
+_MOST_ELEMENTS = 1024
+
+
+def implausible(node: ir.Node) -> bool:
+    """Tell whether a node claims a number of things that nobody has.
+
+    Rules make lists of as many items as a node says it has outputs, inputs to scan, or axes.
+
+    Args:
+        node: The node; shapes of its inputs are known as far as they will be.
+
+    Returns:
+        Whether the node contradicts itself or asks for an absurd rank; its shape is unknown then.
+    """
+    if node.op_type == "Split":
+        count = integer(node, "num_outputs")
+        return count is not None and count != len(node.outputs)
+    if node.op_type == "Scan":
+        count = integer(node, "num_scan_inputs")
+        return count is None or not 0 <= count <= len(node.inputs)
+    if node.op_type in ("Reshape", "Expand", "ConstantOfShape", "Tile", "Resize"):
+        return any(_length(value) > _MOST_RANK for value in node.inputs[-1:])
+    return False
+
+
+def lengthy(node: ir.Node) -> bool:
+    """Tell whether a node joins vectors that are too long to keep account of each element."""
+    return node.op_type == "Concat" and sum(map(_length, node.inputs)) > _MOST_ELEMENTS
+
+
+def _length(value: ir.Value | None) -> int:
+    """Return the size of a vector, 0 for anything else."""
+    if value is None or value.shape is None or len(value.shape) != 1:
+        return 0
+    size = value.shape[0]
+    return size if isinstance(size, int) else 0

@@ -1,0 +1,192 @@
+"""Reports as data; each is one JSON document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from onnxprune.budget import Cost, cost
+from onnxprune.graph import Graph
+from onnxprune.rewrite import read_record
+from onnxprune.units import MutableChannelUnit, Units
+from onnxprune.verification import Verdict
+
+__all__ = [
+    "BarrierReport",
+    "Change",
+    "InspectReport",
+    "PruneReport",
+    "UnitReport",
+    "inspect_report",
+    "prune_report",
+    "unit_reports",
+]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A number before and after."""
+
+    before: int
+    after: int
+
+
+class BarrierReport(msgspec.Struct, frozen=True):
+    """Why units stay whole: the operator and node at fault, the reason, and the units."""
+
+    op: str
+    node: str
+    reason: str
+    units: list[str]
+
+
+class UnitReport(msgspec.Struct, frozen=True):
+    """One unit: its size, what it keeps, the modules on both sides, and why it may not change."""
+
+    name: str
+    num_channels: int
+    kept: int
+    is_mutable: bool
+    why_not: str | None
+    output_related: list[str]
+    input_related: list[str]
+
+
+class InspectReport(msgspec.Struct, frozen=True):
+    """What a model is.
+
+    Attributes:
+        bytes: Of the model file and its external data; of the weights for a model in memory.
+        macs: Of one inference, dynamic sizes counted as 1.
+        units: The number of units that may lose channels.
+        prunable_params: The fraction of the parameters that some choice could remove.
+        pruned: How often onnxprune has pruned it.
+    """
+
+    model: str
+    opset: int | None
+    nodes: int
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    params: int
+    bytes: int
+    macs: int
+    units: int
+    prunable_params: float
+    pruned: int
+    barriers: list[BarrierReport]
+    schema: str = "onnxprune.inspect/1"
+
+
+class PruneReport(msgspec.Struct, frozen=True):
+    """What a pruning did.
+
+    Attributes:
+        bytes: Of the model file and its external data; of the weights for a model in memory.
+        macs: Of one inference, dynamic sizes counted as 1.
+        units: The number of units that may lose channels.
+        prunable_params: The fraction of the original's parameters that some choice could remove.
+        verified: Whether the pruned model was checked and passed.
+        max_error: The largest |pruned - reference| of any output element, None if not checked.
+        reference: What it was compared with, and `tolerance` how.
+        notes: What the comparison could not show, or why it failed.
+    """
+
+    output: str | None
+    params: Change
+    bytes: Change
+    macs: Change
+    units: int
+    prunable_params: float
+    verified: bool
+    max_error: float | None
+    reference: str | None
+    tolerance: str | None
+    notes: list[str]
+    barriers: list[BarrierReport]
+    schema: str = "onnxprune.prune/1"
+
+
+def inspect_report(units: Units) -> InspectReport:
+    """Report on a model."""
+    graph, found = units.graph, cost(units.graph)
+    record = read_record(graph.model)
+    return InspectReport(
+        model=str(graph.source),
+        opset=graph.opset(),
+        nodes=len(graph.nodes),
+        inputs={v.name or "": _type(graph, v) for v in graph.inputs},
+        outputs={v.name or "": _type(graph, v) for v in graph.outputs},
+        params=found.params,
+        bytes=_bytes(graph.source.path, found),
+        macs=found.macs,
+        units=len(units.mutable),
+        prunable_params=round(units.prunable_share(), 6),
+        pruned=len(record.history) if record is not None else 0,
+        barriers=_barriers(units),
+    )
+
+
+def prune_report(
+    units: Units, pruned: Graph, verdict: Verdict | None, output: Path | None
+) -> PruneReport:
+    """Report on a pruning; `verdict` is None where it was not verified."""
+    before, after = cost(units.graph), cost(pruned)
+    files = output is not None and units.graph.source.path is not None
+    return PruneReport(
+        output=str(output) if output is not None else None,
+        params=Change(before.params, after.params),
+        bytes=Change(
+            _bytes(units.graph.source.path if files else None, before),
+            _bytes(output if files else None, after),
+        ),
+        macs=Change(before.macs, after.macs),
+        units=len(units.mutable),
+        prunable_params=round(units.prunable_share(), 6),
+        verified=verdict is not None and verdict.passed,
+        max_error=verdict.max_error if verdict is not None else None,
+        reference=verdict.reference if verdict is not None else None,
+        tolerance=verdict.tolerance if verdict is not None else None,
+        notes=[*verdict.problems, *verdict.notes] if verdict is not None else [],
+        barriers=_barriers(units),
+    )
+
+
+def unit_reports(units: Units) -> list[UnitReport]:
+    """Report on every unit, in topological order."""
+    return [_unit(unit) for unit in units]
+
+
+def _unit(unit: MutableChannelUnit) -> UnitReport:
+    return UnitReport(
+        name=unit.name,
+        num_channels=unit.num_channels,
+        kept=unit.current_choice,
+        is_mutable=unit.is_mutable,
+        why_not=unit.why_not,
+        output_related=[channel.name for channel in unit.output_related],
+        input_related=[channel.name for channel in unit.input_related],
+    )
+
+
+def _barriers(units: Units) -> list[BarrierReport]:
+    held: dict[tuple[str, str, str], list[str]] = {}
+    for unit in units:
+        if unit.barrier is not None:
+            key = (unit.barrier.op, unit.barrier.node, unit.barrier.reason)
+            held.setdefault(key, []).append(unit.name)
+    return [BarrierReport(*key, names) for key, names in held.items()]
+
+
+def _type(graph: Graph, value: object) -> str:
+    dims = graph.shape(value)  # type: ignore[arg-type]
+    shape = "?" if dims is None else ", ".join(map(str, dims))
+    return f"{getattr(value, 'dtype', None)}[{shape}]".lower()
+
+
+def _bytes(path: Path | None, found: Cost) -> int:
+    """The size of a model's files; that of its weights where there is no file."""
+    if path is None or not path.is_file():
+        return found.bytes
+    size = path.stat().st_size
+    return size + found.bytes if size < found.bytes else size

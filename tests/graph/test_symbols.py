@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import onnx_ir as ir
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onnxprune.graph import Dim
+from onnxprune.graph.fallback import merge
+from onnxprune.graph.symbols import Symbols, manageable
+
+
+class TestSymbols:
+    def test_a_static_size_is_itself(self) -> None:
+        assert Symbols([]).dim(7) == Dim(7)
+        assert Symbols([]).dim(-1) == Dim(-1)
+
+    def test_each_symbol_has_its_own_prime_above_ten_thousand(self) -> None:
+        symbols = Symbols([])
+        a, b = symbols.dim("a"), symbols.dim("b")
+        assert a is not None
+        assert b is not None
+        assert (a.size, b.size) == (10007, 10009)
+        assert a.dynamic
+        assert symbols.dim("a") == a
+
+    def test_an_expression_is_evaluated_with_the_primes(self) -> None:
+        symbols = Symbols([])
+        a = symbols.dim("a")
+        assert a is not None
+        assert symbols.dim("2*a + 1") == Dim(2 * a.size + 1, "2*a + 1")
+        assert symbols.dim("floor(a/2)") == Dim(a.size // 2, "floor(a/2)")
+        assert symbols.dim("a - a + 5") == Dim(5)
+
+    def test_a_prime_divides_no_static_size(self) -> None:
+        dim = Symbols([10007, 3 * 10009]).dim("a")
+        assert dim is not None
+        assert dim.size == 10037
+
+    def test_a_fresh_dimension_is_like_no_other(self) -> None:
+        symbols = Symbols([])
+        first, second = symbols.fresh(), symbols.fresh()
+        assert (first.symbol, second.symbol) == ("?1", "?2")
+        assert first.size != second.size
+
+    @pytest.mark.parametrize(
+        "text", ["", "None", "a ? b", "1 +", "a/2", "2 - a", "a**9999999", "x" * 3000 + "+1"]
+    )
+    def test_what_cannot_be_evaluated_says_nothing(self, text: str) -> None:
+        assert Symbols([]).dim(text or None) is None
+
+    def test_expressions_that_grew_are_given_up(self) -> None:
+        assert manageable("h**2 + w")
+        assert not manageable("h**1024")
+        assert not manageable("+".join(["h"] * 2000))
+
+
+def static_or_symbol() -> st.SearchStrategy[int | str | None]:
+    return st.one_of(st.integers(0, 3), st.sampled_from(["a", "b"]), st.none())
+
+
+class TestMerging:
+    @pytest.mark.parametrize(
+        ("first", "second", "expected"),
+        [
+            (None, None, None),
+            (None, [1, "a"], [1, "a"]),
+            ([1, "a"], None, [1, "a"]),
+            (["a", 2], [1, "b"], [1, 2]),
+            (["a", None], ["b", "c"], ["a", "c"]),
+            ([1, 2], [1, 3], [1, None]),
+            ([1, 2], [1, 2, 3], None),
+        ],
+    )
+    def test_what_either_knows_is_known_unless_they_disagree(
+        self,
+        first: list[int | str | None] | None,
+        second: list[int | str | None] | None,
+        expected: list[int | str | None] | None,
+    ) -> None:
+        one = None if first is None else ir.Shape(first)
+        two = None if second is None else ir.Shape(second)
+        merged = merge(one, two)
+        assert merged == (None if expected is None else ir.Shape(expected))
+
+    @given(st.lists(static_or_symbol(), max_size=4))
+    def test_agreeing_with_oneself_changes_nothing(self, sizes: list[int | str | None]) -> None:
+        assert merge(ir.Shape(sizes), ir.Shape(sizes)) == ir.Shape(sizes)

@@ -1,0 +1,1 @@
+"""What developers run: the demo, benchmarks, sweeps, and the training of the zoo's models."""

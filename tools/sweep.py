@@ -1,0 +1,129 @@
+"""Prune any models and print a table: ``python -m tools.sweep MODEL.onnx ...``.
+
+Each model is pruned at one ratio and at random choices, every result is loaded in onnxruntime and
+verified; latency is measured with the original and the pruned model interleaved in one run. The
+exit code is 1 if any result is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import onnxprune as op
+from onnxprune.graph import Graph
+from onnxprune.verification import Verdict, Verifier
+from onnxprune.verification.feeds import Feeds
+
+HEADER = "| model | nodes | units | prunable | label s | params | MACs | latency | choices | largest error |"
+
+
+@dataclass(slots=True)
+class Row:
+    """What came of one model."""
+
+    name: str
+    nodes: int = 0
+    units: int = 0
+    prunable: float = 0.0
+    seconds: float = 0.0
+    params: str = ""
+    macs: str = ""
+    latency: str = ""
+    choices: int = 0
+    error: float = 0.0
+    note: str = ""
+    failed: bool = False
+
+    def __str__(self) -> str:
+        if self.note and not self.choices:
+            return (
+                f"| {self.name} | {self.nodes} | {self.units} | {self.prunable:.4f} | {self.note} |"
+            )
+        return (
+            f"| {self.name} | {self.nodes} | {self.units} | {self.prunable:.4f} "
+            f"| {self.seconds:.2f} | {self.params} | {self.macs} | {self.latency} "
+            f"| {self.choices} | {self.error:.1e} {self.note}|"
+        )
+
+
+def examine(
+    path: Path,
+    name: str,
+    ratio: float = 0.5,
+    samples: int = 10,
+    feeds: Feeds | None = None,
+    reference: str = "auto",
+) -> Row:
+    """Prune a model at a ratio and at random choices, and verify every result."""
+    row = Row(name)
+    try:
+        graph = op.load(path)
+        start = time.process_time()
+        units = op.find_units(graph)
+        row.seconds = time.process_time() - start
+        row.nodes, row.units = len(graph.nodes), len(units.mutable)
+        row.prunable = units.prunable_share()
+        choices = op.choose(units, op.ratio(ratio))
+        verifier = Verifier(units, feeds)
+        small = op.prune(units)
+        _note(row, verifier.verify(small, reference))
+        _costs(row, graph, small, verifier.runs[0])
+        for seed in range(samples):
+            op.sample(units, seed)
+            _note(row, verifier.verify(op.prune(units), reference))
+        choices.apply(units)
+    except op.OnnxPruneError as error:
+        row.note = f"{type(error).__name__}: {error}"
+    return row
+
+
+def _note(row: Row, verdict: Verdict) -> None:
+    row.choices += 1
+    row.error = max(row.error, verdict.max_error or 0.0)
+    if not verdict.passed:
+        row.failed = True
+        row.note = "; ".join(verdict.problems)
+    elif verdict.notes:
+        row.note = "; ".join(verdict.notes[:1])
+
+
+def _costs(row: Row, graph: Graph, small: Graph, feeds: Feeds) -> None:
+    before, after = op.cost(graph), op.cost(small)
+    row.params = f"{before.params:,} -> {after.params:,}"
+    row.macs = f"{before.macs:,} -> {after.macs:,}"
+    runs = int(np.clip(2e9 / max(before.macs, 1), 5, 50))
+    old, new = op.bench([graph, small], feeds, runs=runs)
+    row.latency = f"{old.median:.2f} -> {new.median:.2f} ms"
+
+
+def print_table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    columns = HEADER.count("|") - 1
+    return "\n".join([HEADER, "| --- " * columns + "|", *map(str, rows)])
+
+
+def main() -> int:
+    """Examine the models named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tools.sweep", description=__doc__)
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
+    parser.add_argument("--ratio", type=float, default=0.5)
+    parser.add_argument("--samples", type=int, default=10, help="random choices of each model")
+    parser.add_argument("--reference", default="auto")
+    options = parser.parse_args()
+    rows = []
+    for path in options.models:
+        name = path.stem if path.stem != "model" else path.parent.name
+        rows.append(examine(path, name, options.ratio, options.samples, None, options.reference))
+        print(rows[-1], flush=True)
+    print(f"\n{print_table(rows)}")
+    return int(any(row.failed for row in rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
