@@ -16,6 +16,8 @@
 The command line turns ``RefusedError`` into exit code 1 and every other one into exit code 2.
 """
 
+from __future__ import annotations
+
 __all__ = [
     "BudgetError",
     "ChoiceError",
@@ -27,11 +29,36 @@ __all__ = [
     "SaveError",
     "SentenceError",
     "VerificationFailed",
+    "plain",
 ]
 
 
+def plain(text: str) -> str:
+    """Text with every line break and control character spelt out, safe to show on a terminal.
+
+    Names come from model files, so they may hold anything.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        One line of printable characters.
+
+    Example::
+
+        >>> plain("two\\nlines")
+        'two\\\\nlines'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class OnnxPruneError(Exception):
-    """Base of all errors that onnxprune raises on purpose; its text is one clear sentence."""
+    """Base of all errors that onnxprune raises on purpose; its text is one clear, plain line."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class LoadError(OnnxPruneError):

@@ -53,7 +53,8 @@ class Registry(Generic[T]):
 
     def find(self, name: str) -> T | None:
         """The thing of that name, None when there is none."""
-        self._discover()
+        if name not in self._items:
+            self._discover()
         return self._items.get(name)
 
     def get(self, name: str) -> T:

@@ -1,4 +1,4 @@
-"""Small models in ONNX text with random weights, pruned and compared with a zero-masked original."""
+"""Models in ONNX text with random weights, pruned and compared with a zero-masked original."""
 
 from __future__ import annotations
 
@@ -20,26 +20,34 @@ Mask = Sequence[bool] | np.ndarray
 _DTYPES = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16, 11: np.float64}
 
 
-def proto(body: str, opset: int = 21, seed: int = 0, **weights: object) -> onnx.ModelProto:
+def proto(
+    body: str, shapes: str = "", opset: int = 21, seed: int = 0, **weights: object
+) -> onnx.ModelProto:
     """A model from ``(inputs) => (outputs) { nodes }``.
 
     Args:
         body: ONNX text; what it reads and nothing computes is a weight.
+        shapes: Weights of random floats, as in ``"w 8 3 1 1, b 8"``.
         opset: The version of the operator set.
         seed: Of the random weights.
-        weights: Name -> its shape (random floats then) or its array. A dot in the name of a
-            weight is written ``__`` here.
+        weights: More weights: a shape, or an array.
     """
     ir_version = 4 if opset < 10 else 10
     domains = sorted(set(re.findall(r"= ([a-z]\w*(?:\.\w+)*)\.[A-Z]\w*\s*[<(]", body)))
     imports = ", ".join([f'"" : {opset}', *(f'"{domain}" : 1' for domain in domains)])
-    model = onnx.parser.parse_model(f"<ir_version: {ir_version}, opset_import: [{imports}]> g {body}")
+    model = onnx.parser.parse_model(
+        f"<ir_version: {ir_version}, opset_import: [{imports}]> g {body}"
+    )
     random = np.random.default_rng(seed)
-    for name, weight in weights.items():
+    named = [
+        (text.split()[0], [int(size) for size in text.split()[1:]])
+        for text in shapes.split(",")
+        if text
+    ]
+    for name, weight in [*named, *weights.items()]:
         array = weight
         if not isinstance(weight, np.ndarray):
             array = random.standard_normal(weight).astype(np.float32)  # type: ignore[call-overload]
-        name = name.replace("__", ".")
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     return model
 
@@ -79,7 +87,9 @@ def feeds_of(model: onnx.ModelProto, size: int = 3, seed: int = 1) -> Arrays:
         shape = [dim.dim_value or size for dim in tensor.shape.dim]
         array = random.standard_normal(shape)
         dtype = _DTYPES[tensor.elem_type]
-        feeds[value.name] = array.astype(dtype) if dtype().dtype.kind == "f" else _whole(shape, dtype)
+        feeds[value.name] = (
+            array.astype(dtype) if dtype().dtype.kind == "f" else _whole(shape, dtype)
+        )
     return feeds
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-
 from helpers import ints, proto
 
 SIDE = 4
@@ -177,11 +176,9 @@ class Network:
 
     def build(self, pieces: int) -> onnx.ModelProto:
         """The network, with a convolution for each of its last tensors summed into the result."""
-        names = [name for name, piece in vars(Network).items() if name in PIECES and piece]
         self.conv()
         for _ in range(pieces):
-            piece: Callable[[], None] = getattr(self, self.random.choice(names))
-            piece()
+            self.random.choice(PIECES)(self)
         outputs = []
         for x, size in dict(self.tensors[-3:]).items():
             outputs.append(self.one("Conv", x, self.weight((2, size, 1, 1))))
@@ -189,10 +186,12 @@ class Network:
         self.lines.append(f"y = Identity({total})")
         body = "\n".join(self.lines)
         text = f"(float[N,3,{SIDE},{SIDE}] x) => (float[N,2,{SIDE},{SIDE}] y) {{ {body} }}"
-        return proto(text, self.opset, **self.weights)
+        return proto(text, opset=self.opset, **self.weights)
 
 
-PIECES = frozenset(
-    "conv depthwise activation norm residual concat split slice gather pad shuffle fold linear "
-    "pixels gate expand".split()
+PIECES: tuple[Callable[[Network], None], ...] = (
+    *(Network.conv, Network.depthwise, Network.activation, Network.norm, Network.residual),
+    *(Network.concat, Network.split, Network.slice, Network.gather, Network.pad),
+    *(Network.shuffle, Network.fold, Network.linear, Network.pixels, Network.gate),
+    Network.expand,
 )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-
 from helpers import ints, proto
 
 MODELS: dict[str, Callable[[], onnx.ModelProto]] = {}
@@ -28,12 +27,8 @@ def chain() -> onnx.ModelProto:
             f = Flatten(p)
             y = Gemm<transB=1>(f, "head.weight", "head.bias")
         }""",
-        net__conv0__weight=(8, 3, 3, 3),
-        net__conv0__bias=(8,),
-        net__conv1__weight=(16, 8, 3, 3),
-        net__conv1__bias=(16,),
-        head__weight=(1000, 16),
-        head__bias=(1000,),
+        "net.conv0.weight 8 3 3 3, net.conv0.bias 8, net.conv1.weight 16 8 3 3, "
+        "net.conv1.bias 16, head.weight 1000 16, head.bias 1000",
     )
 
 
@@ -47,7 +42,7 @@ def residual() -> onnx.ModelProto:
             s = Add(a, b)
             y = Conv(s, w2)
         }""",
-        **dict(w0=(8, 3, 1, 1), b0=(8,), w1=(8, 8, 3, 3), b1=(8,), w2=(2, 8, 1, 1)),
+        "w0 8 3 1 1, b0 8, w1 8 8 3 3, b1 8, w2 2 8 1 1",
     )
 
 
@@ -61,8 +56,8 @@ def concat() -> onnx.ModelProto:
             n = BatchNormalization(c, scale, bias, mean, var)
             y = Conv(n, w2)
         }""",
-        **dict(w0=(4, 3, 1, 1), w1=(6, 3, 1, 1), scale=(14,), bias=(14,), mean=(14,)),
-        **dict(var=np.linspace(0.5, 2, 14, dtype=np.float32), w2=(2, 14, 1, 1)),
+        "w0 4 3 1 1, w1 6 3 1 1, scale 14, bias 14, mean 14, w2 2 14 1 1",
+        var=np.linspace(0.5, 2, 14, dtype=np.float32),
     )
 
 
@@ -81,8 +76,7 @@ def unequal_concats() -> onnx.ModelProto:
             s = Add(l, r)
             y = Conv(s, w5)
         }""",
-        **dict(w0=(2, 3, 1, 1), w1=(4, 3, 1, 1), w2=(2, 3, 1, 1)),
-        **dict(w3=(5, 3, 1, 1), w4=(3, 3, 1, 1), w5=(2, 8, 1, 1)),
+        "w0 2 3 1 1, w1 4 3 1 1, w2 2 3 1 1, w3 5 3 1 1, w4 3 3 1 1, w5 2 8 1 1",
     )
 
 
@@ -95,8 +89,7 @@ def grouped() -> onnx.ModelProto:
             d = Conv<group=12, pads=[1,1,1,1]>(g, w2, b2)
             y = Conv(d, w3)
         }""",
-        **dict(w0=(8, 3, 1, 1), b0=(8,), w1=(12, 2, 1, 1), b1=(12,)),
-        **dict(w2=(12, 1, 3, 3), b2=(12,), w3=(2, 12, 1, 1)),
+        "w0 8 3 1 1, b0 8, w1 12 2 1 1, b1 12, w2 12 1 3 3, b2 12, w3 2 12 1 1",
     )
 
 
@@ -109,7 +102,7 @@ def transposed() -> onnx.ModelProto:
             l = LeakyRelu(t)
             y = Conv(l, w2)
         }""",
-        **dict(w0=(8, 3, 1, 1), w1=(8, 3, 2, 2), b1=(6,), w2=(2, 6, 1, 1)),
+        "w0 8 3 1 1, w1 8 3 2 2, b1 6, w2 2 6 1 1",
     )
 
 
@@ -122,7 +115,7 @@ def flatten() -> onnx.ModelProto:
             f = Flatten(p)
             y = Gemm(f, w1, b1)
         }""",
-        **dict(w0=(8, 3, 1, 1), b0=(8,), w1=(32, 5), b1=(5,)),
+        "w0 8 3 1 1, b0 8, w1 32 5, b1 5",
     )
 
 
@@ -139,8 +132,7 @@ def squeeze_excite() -> onnx.ModelProto:
             m = Mul(a, g)
             y = Conv(m, w3)
         }""",
-        **dict(w0=(8, 3, 1, 1), b0=(8,), w1=(4, 8, 1, 1), b1=(4,), w2=(8, 4, 1, 1), b2=(8,)),
-        w3=(2, 8, 1, 1),
+        "w0 8 3 1 1, b0 8, w1 4 8 1 1, b1 4, w2 8 4 1 1, b2 8, w3 2 8 1 1",
     )
 
 
@@ -154,7 +146,7 @@ def linear() -> onnx.ModelProto:
             c = MatMul(g, w1)
             y = Add(c, b1)
         }""",
-        **dict(w0=(6, 12), b0=(12,), w1=(12, 5), b1=(5,)),
+        "w0 6 12, b0 12, w1 12 5, b1 5",
     )
 
 
@@ -170,7 +162,7 @@ def tied() -> onnx.ModelProto:
             e = Relu(d)
             y = Gemm<transB=1>(e, w0)
         }""",
-        **dict(w0=(6, 8), w1=(7, 8)),
+        "w0 6 8, w1 7 8",
     )
 
 
@@ -184,7 +176,7 @@ def unknown_operator() -> onnx.ModelProto:
             c = Conv(u, w2)
             y = Conv(c, w3)
         }""",
-        **dict(w0=(8, 3, 1, 1), w1=(6, 8, 1, 1), w2=(4, 6, 1, 1), w3=(2, 4, 1, 1)),
+        "w0 8 3 1 1, w1 6 8 1 1, w2 4 6 1 1, w3 2 4 1 1",
     )
 
 
@@ -196,7 +188,8 @@ def gather_channels() -> onnx.ModelProto:
             g = Gather<axis=1>(a, i)
             y = Conv(g, w1)
         }""",
-        **dict(w0=(8, 3, 1, 1), w1=(2, 6, 1, 1), i=ints(7, 0, -4, 3, 3, 5)),
+        "w0 8 3 1 1, w1 2 6 1 1",
+        i=ints(7, 0, -4, 3, 3, 5),
     )
 
 
@@ -210,7 +203,8 @@ def split_channels() -> onnx.ModelProto:
             c = Concat<axis=1>(q, u)
             y = Conv(c, w1)
         }""",
-        **dict(w0=(12, 3, 1, 1), s=ints(4, 4, 4), w1=(2, 8, 1, 1)),
+        "w0 12 3 1 1, w1 2 8 1 1",
+        s=ints(4, 4, 4),
     )
 
 
@@ -224,8 +218,12 @@ def slice_channels() -> onnx.ModelProto:
             u = Mul(p, q)
             y = Conv(u, w1)
         }""",
-        **dict(w0=(8, 3, 1, 1), s0=ints(0, 1), e0=ints(4, 2**62), s1=ints(-4, 0), e1=ints(8, 5)),
-        **dict(ax=ints(1, -2), w1=(2, 4, 1, 1)),
+        "w0 8 3 1 1, w1 2 4 1 1",
+        s0=ints(0, 1),
+        e0=ints(4, 2**62),
+        s1=ints(-4, 0),
+        e1=ints(8, 5),
+        ax=ints(1, -2),
     )
 
 
@@ -239,8 +237,8 @@ def pad_channels() -> onnx.ModelProto:
             s = Add(b, p)
             y = Conv(s, w2)
         }""",
-        **dict(w0=(4, 3, 1, 1), pads=ints(0, 2, 0, 0, 0, 1, 0, 0)),
-        **dict(w1=(7, 7, 1, 1), w2=(2, 7, 1, 1)),
+        "w0 4 3 1 1, w1 7 7 1 1, w2 2 7 1 1",
+        pads=ints(0, 2, 0, 0, 0, 1, 0, 0),
     )
 
 
@@ -254,138 +252,7 @@ def shuffle() -> onnx.ModelProto:
             f = Reshape(t, s1)
             y = Conv(f, w1)
         }""",
-        **dict(w0=(12, 3, 1, 1), s0=ints(-1, 3, 4, 4, 4), s1=ints(0, 12, 4, 4), w1=(2, 12, 1, 1)),
-    )
-
-
-ATTENTION = """(float[N,S,6] x) => (float[N,S,6] y) {
-    q0 = MatMul(x, wq)
-    q1 = Add(q0, bq)
-    k0 = MatMul(x, wk)
-    v0 = MatMul(x, wv)
-    shape = Shape(x)
-    n = Gather(shape, zero)
-    s = Gather(shape, one)
-    n1 = Unsqueeze(n, axis0)
-    s1 = Unsqueeze(s, axis0)
-    split = Concat<axis=0>(n1, s1, heads, minus)
-    q2 = Reshape(q1, split)
-    k2 = Reshape(k0, split)
-    v2 = Reshape(v0, split)
-    q = Transpose<perm=[0,2,1,3]>(q2)
-    k = Transpose<perm=[0,2,3,1]>(k2)
-    v = Transpose<perm=[0,2,1,3]>(v2)
-    a0 = MatMul(q, k)
-    kshape = Shape(q)
-    d0 = Gather(kshape, three)
-    d = Cast<to=1>(d0)
-    root = Sqrt(d)
-    a1 = Div(a0, root)
-    a2 = Softmax<axis=-1>(a1)
-    o0 = MatMul(a2, v)
-    o1 = Transpose<perm=[0,2,1,3]>(o0)
-    joined = Concat<axis=0>(n1, s1, minus)
-    o2 = Reshape(o1, joined)
-    o = MatMul(o2, wo)
-    y = Add(o, x)
-}"""
-
-
-@small
-def attention() -> onnx.ModelProto:
-    """Four heads of size 3 as the exporters write them; the size of a head is read at run time."""
-    return proto(
-        ATTENTION,
-        **dict(wq=(6, 12), bq=(12,), wk=(6, 12), wv=(6, 12), wo=(12, 6)),
-        **dict(zero=np.array(0), one=np.array(1), three=np.array(3)),
-        **dict(axis0=ints(0), heads=ints(4), minus=ints(-1)),
-    )
-
-
-@small
-def merged_heads() -> onnx.ModelProto:
-    """The heads are merged with a dynamic batch, as torch's legacy attention does."""
-    return proto(
-        """(float[N,6,5] x) => (float[N,6,5] y) {
-            h = MatMul(x, w0)
-            h4 = Reshape(h, s0)
-            t = Transpose<perm=[0,2,1,3]>(h4)
-            shape = Shape(t)
-            n = Gather(shape, zero)
-            m = Mul(n, four)
-            c = Concat<axis=0>(m, rest)
-            f = Reshape(t, c)
-            ft = Transpose<perm=[0,2,1]>(f)
-            a = MatMul(f, ft)
-            o = MatMul(a, f)
-            g = Reshape(o, s1)
-            u = Transpose<perm=[0,2,1,3]>(g)
-            r = Reshape(u, s2)
-            y = MatMul(r, w1)
-        }""",
-        **dict(w0=(5, 12), w1=(12, 5), s0=ints(0, 6, 4, 3), zero=ints(0), four=ints(4)),
-        **dict(rest=ints(6, -1), s1=ints(-1, 4, 6, 3), s2=ints(0, 6, 12)),
-    )
-
-
-@small
-def expanded() -> onnx.ModelProto:
-    return proto(
-        """(float[N,1,4] x) => (float[N,3,5] y) {
-            h = MatMul(x, w0)
-            e = Expand(h, s0)
-            f = Expand(e, s1)
-            y = MatMul(f, w1)
-        }""",
-        **dict(w0=(4, 8), w1=(8, 5), s0=ints(3, 1), s1=ints(8)),
-    )
-
-
-@small
-def squeezed() -> onnx.ModelProto:
-    """A Squeeze without axes would drop a channel axis of which one index is left."""
-    return proto(
-        """(float[1,3,4,4] x) => (float[5] y) {
-            a = Conv(x, w0)
-            p = GlobalAveragePool(a)
-            s = Squeeze(p)
-            y = MatMul(s, w1)
-        }""",
-        **dict(w0=(3, 3, 1, 1), w1=(3, 5)),
-    )
-
-
-@small
-def resized() -> onnx.ModelProto:
-    return proto(
-        """(float[N,3,4,4] x) => (float[N,2,8,8] y) {
-            a = Conv(x, w0)
-            u = Resize<mode="nearest">(a, , scales)
-            b = Conv(u, w1)
-            shape = Shape(b)
-            some = Slice(shape, zero, two)
-            sizes = Concat<axis=0>(some, eight)
-            v = Resize<mode="linear">(b, , , sizes)
-            y = Conv(v, w2)
-        }""",
-        **dict(w0=(4, 3, 1, 1), w1=(6, 4, 1, 1), w2=(2, 6, 1, 1)),
-        **dict(scales=np.array([1, 1, 2, 2], np.float32), zero=ints(0), two=ints(2)),
-        eight=ints(8, 8),
-    )
-
-
-@small
-def reduced() -> onnx.ModelProto:
-    """A sum over the channels is over what is left; the shape leaves the model as a number."""
-    return proto(
-        """(float[N,3,4,4] x) => (float[N,2,4,4] y, int64[4] z) {
-            a = Conv(x, w0)
-            b = Conv(a, w1)
-            s = ReduceSum<keepdims=1>(b, one)
-            c = Conv(a, w2)
-            z = Shape(c)
-            m = Mul(c, s)
-            y = Conv(m, w3)
-        }""",
-        **dict(w0=(4, 3, 1, 1), w1=(6, 4, 1, 1), w2=(5, 4, 1, 1), w3=(2, 5, 1, 1), one=ints(1)),
+        "w0 12 3 1 1, w1 2 12 1 1",
+        s0=ints(-1, 3, 4, 4, 4),
+        s1=ints(0, 12, 4, 4),
     )

@@ -20,7 +20,10 @@ from onnxprune.graph import Graph
 from onnxprune.verification import Verdict, Verifier
 from onnxprune.verification.feeds import Feeds
 
-HEADER = "| model | nodes | units | prunable | label s | params | MACs | latency | choices | largest error |"
+COLUMNS = (
+    *("model", "nodes", "units", "prunable", "label s", "params", "MACs", "latency", "choices"),
+    *("largest error", "notes"),
+)
 
 
 @dataclass(slots=True)
@@ -41,15 +44,16 @@ class Row:
     failed: bool = False
 
     def __str__(self) -> str:
-        if self.note and not self.choices:
-            return (
-                f"| {self.name} | {self.nodes} | {self.units} | {self.prunable:.4f} | {self.note} |"
-            )
-        return (
-            f"| {self.name} | {self.nodes} | {self.units} | {self.prunable:.4f} "
-            f"| {self.seconds:.2f} | {self.params} | {self.macs} | {self.latency} "
-            f"| {self.choices} | {self.error:.1e} {self.note}|"
-        )
+        cells = [self.name, self.nodes, self.units, f"{self.prunable:.4f}", f"{self.seconds:.2f}"]
+        cells += [
+            self.params,
+            self.macs,
+            self.latency,
+            self.choices,
+            f"{self.error:.1e}",
+            self.note,
+        ]
+        return f"| {' | '.join(map(str, cells))} |"
 
 
 def examine(
@@ -58,9 +62,20 @@ def examine(
     ratio: float = 0.5,
     samples: int = 10,
     feeds: Feeds | None = None,
-    reference: str = "auto",
+    references: Sequence[str] = ("auto",),
+    expected_units: int | None = None,
 ) -> Row:
-    """Prune a model at a ratio and at random choices, and verify every result."""
+    """Prune a model at a ratio and at random choices, and verify every result.
+
+    Args:
+        path: The model.
+        name: What the row is called.
+        ratio: The ratio, the first choice.
+        samples: The number of random choices.
+        feeds: Inputs; random ones if None.
+        references: What the first choice is verified against; the others against the first.
+        expected_units: How many units may lose channels; any other number is a failure.
+    """
     row = Row(name)
     try:
         graph = op.load(path)
@@ -69,22 +84,25 @@ def examine(
         row.seconds = time.process_time() - start
         row.nodes, row.units = len(graph.nodes), len(units.mutable)
         row.prunable = units.prunable_share()
-        choices = op.choose(units, op.ratio(ratio))
+        if expected_units not in (None, row.units):
+            row.failed, row.note = True, f"{expected_units} units were expected"
+        op.choose(units, op.ratio(ratio))
         verifier = Verifier(units, feeds)
         small = op.prune(units)
-        _note(row, verifier.verify(small, reference))
+        for name in references:
+            _note(row, verifier.verify(small, name))
         _costs(row, graph, small, verifier.runs[0])
+        row.choices = 1
         for seed in range(samples):
             op.sample(units, seed)
-            _note(row, verifier.verify(op.prune(units), reference))
-        choices.apply(units)
+            _note(row, verifier.verify(op.prune(units), references[0]))
+            row.choices += 1
     except op.OnnxPruneError as error:
         row.note = f"{type(error).__name__}: {error}"
     return row
 
 
 def _note(row: Row, verdict: Verdict) -> None:
-    row.choices += 1
     row.error = max(row.error, verdict.max_error or 0.0)
     if not verdict.passed:
         row.failed = True
@@ -98,14 +116,13 @@ def _costs(row: Row, graph: Graph, small: Graph, feeds: Feeds) -> None:
     row.params = f"{before.params:,} -> {after.params:,}"
     row.macs = f"{before.macs:,} -> {after.macs:,}"
     runs = int(np.clip(2e9 / max(before.macs, 1), 5, 50))
-    old, new = op.bench([graph, small], feeds, runs=runs)
+    old, new = op.bench([graph, small], feeds, runs=runs, threads=1)
     row.latency = f"{old.median:.2f} -> {new.median:.2f} ms"
 
 
 def print_table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
-    columns = HEADER.count("|") - 1
-    return "\n".join([HEADER, "| --- " * columns + "|", *map(str, rows)])
+    return "\n".join([f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|", *map(str, rows)])
 
 
 def main() -> int:
@@ -114,12 +131,11 @@ def main() -> int:
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
     parser.add_argument("--ratio", type=float, default=0.5)
     parser.add_argument("--samples", type=int, default=10, help="random choices of each model")
-    parser.add_argument("--reference", default="auto")
     options = parser.parse_args()
     rows = []
     for path in options.models:
         name = path.stem if path.stem != "model" else path.parent.name
-        rows.append(examine(path, name, options.ratio, options.samples, None, options.reference))
+        rows.append(examine(path, name, options.ratio, options.samples))
         print(rows[-1], flush=True)
     print(f"\n{print_table(rows)}")
     return int(any(row.failed for row in rows))

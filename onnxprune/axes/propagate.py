@@ -20,6 +20,9 @@ from onnxprune.graph.nested import graphs_of
 
 __all__ = ["propagate"]
 
+_LONGEST = 1 << 24
+"""Indices that an axis may have; a hostile file may claim any number."""
+
 RuleOf = Callable[[ir.Node], Rule | Barred]
 
 
@@ -127,25 +130,29 @@ class _Labeller:
             self._check_sizes(value, axes)
         for value, axes in zip(node.outputs, written, strict=False):
             self.axes[value] = axes
-            if self.graph.shape(value) is None:  # later rules could not read it
-                self.keep_whole(value, reader.unknown)
-                del self.axes[value]
         for value in node.outputs[len(written) :]:
             self.opaque(value, reader.structural)
         self.bound[node] = Bound(rule, binding, reader.names)
 
     def _check_reach(self, node: ir.Node, rule: Rule) -> None:
-        """Every operand must be labelled, and the sentence must speak of every result in use."""
-        values = [*node.inputs[: len(rule.parsed.inputs)], *node.outputs]
-        if any(dim.size == 0 for v in values if v is not None for dim in self.graph.shape(v) or ()):
-            raise SentenceError("one of its tensors is empty")
-        for i, value in enumerate(node.inputs[: len(rule.parsed.inputs)]):
+        """Ranks must be known, sizes sensible, and the sentence must speak of all that is used."""
+        reached = node.inputs[: len(rule.parsed.inputs)]
+        for value in (*reached, *node.outputs):
+            for dim in (self.graph.shape(value) or ()) if value is not None else ():
+                if dim.size == 0:
+                    raise SentenceError("one of its tensors is empty")
+                if dim.size > _LONGEST and not dim.dynamic:
+                    raise SentenceError("one of its axes is too long")
+        for i, value in enumerate(reached):
             if value is not None and value not in self.axes:
                 raise SentenceError(f"the rank of its input {i} is not known")
-        for i, value in enumerate(node.outputs):
-            used = value.uses() or value.is_graph_output()
-            if used and i >= len(rule.parsed.outputs):
+        for i, output in enumerate(node.outputs):
+            if not (output.uses() or output.is_graph_output()):
+                continue
+            if i >= len(rule.parsed.outputs):
                 raise SentenceError(f"nothing is known of its result {i}")
+            if self.graph.shape(output) is None:
+                raise SentenceError(f"the rank of its result {i} is not known")
 
     def _size(self, value: ir.Value, axis: int) -> tuple[int, bool]:
         shape = self.graph.shape(value)
@@ -177,10 +184,6 @@ class _Reader:
     @property
     def structural(self) -> int:
         return self._why("whole", "a kernel or spatial axis always stays whole")
-
-    @property
-    def unknown(self) -> int:
-        return self._why("operator", "the rank of its result is not known")
 
     @property
     def conflict(self) -> int:

@@ -7,23 +7,27 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from onnxprune.errors import ChoiceError
 from onnxprune.units import MutableChannelUnit, Units
 
 __all__ = ["Choice", "Choices", "read_choices"]
 
+Mask = npt.NDArray[np.bool_]
+
 SCHEMA = "onnxprune.choices/1"
 
-Choice = int | float | list[bool] | list[int]
+Choice = int | float | list[bool | int]
 
 
 class Choices(msgspec.Struct, forbid_unknown_fields=True):
     """What every unit of a model keeps.
 
     Attributes:
-        units: Unit -> a count (integer), a ratio (with a decimal point), a mask (booleans) or the
-            indices kept. Units that are not named stay whole.
+        units: Unit -> a count (an integer), a ratio (with a decimal point), a mask (a list of
+            booleans) or the indices kept (a list of integers). Units that are not named stay
+            whole.
         schema: The form of this file.
         source_sha256: The hash of the model they were made for, None for any.
     """
@@ -66,40 +70,68 @@ class Choices(msgspec.Struct, forbid_unknown_fields=True):
         return cls(chosen, source_sha256=units.graph.source.sha256)
 
     def to_json(self) -> str:
-        """The choices as the text of a file."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1).decode() + "\n"
+        """The choices as the text of a file, a line for every unit."""
+        units = (f"    {_json(name)}: {_json(choice)}" for name, choice in self.units.items())
+        lines = [
+            "{",
+            f'  "schema": {_json(self.schema)},',
+            f'  "source_sha256": {_json(self.source_sha256)},',
+            '  "units": {',
+            *([",\n".join(units)] if self.units else []),
+            "  }",
+            "}",
+        ]
+        return "\n".join(lines) + "\n"
 
 
-def _mask(unit: MutableChannelUnit, choice: Choice) -> np.ndarray:
+def _json(value: object) -> str:
+    text = msgspec.json.encode(value)
+    return msgspec.json.format(text, indent=0).decode()
+
+
+def _mask(unit: MutableChannelUnit, choice: Choice) -> Mask:
     if not isinstance(choice, list):
         return unit.mask_of(choice)
-    if choice and isinstance(choice[0], bool):
-        return unit.mask_of(np.array(choice))
-    indices = np.array(choice, np.int64)
-    if not len(indices) or len(np.unique(indices)) < len(indices):
-        raise ChoiceError(f"The unit '{unit.name}' needs at least one index, and each only once.")
-    if indices.min() < 0 or indices.max() >= unit.num_channels:
+    where, size = f"The unit '{unit.name}'", unit.num_channels
+    if choice and all(isinstance(entry, bool) for entry in choice):
+        if len(choice) != size or not any(choice):
+            raise ChoiceError(
+                f"{where} needs a mask of {size} booleans, at least one of them true; this one "
+                f"has {len(choice)}, {sum(choice)} of them true."
+            )
+        return np.array(choice)
+    if not choice or any(isinstance(entry, bool) for entry in choice):
+        raise ChoiceError(f"{where} needs a list of indices, at least one, or of booleans.")
+    wrong = [entry for entry in choice if not 0 <= entry < size]
+    if wrong:
         raise ChoiceError(
-            f"The unit '{unit.name}' has the channels 0 to {unit.num_channels - 1}; its choice "
-            f"names {int(indices.min() if indices.min() < 0 else indices.max())}."
+            f"{where} has the channels 0 to {size - 1}; its choice names {wrong[0]}."
         )
-    mask = np.zeros(unit.num_channels, bool)
-    mask[indices] = True
+    if len(set(choice)) < len(choice):
+        raise ChoiceError(f"{where} has the same index twice in its choice.")
+    mask = np.zeros(size, bool)
+    mask[choice] = True
     return mask
 
 
 def read_choices(path: str | os.PathLike[str]) -> Choices:
     """Read a file of choices.
 
+    Args:
+        path: The file, JSON in the form of `Choices`.
+
+    Returns:
+        The choices.
+
     Raises:
-        ChoiceError: If the file cannot be read or is not of the form of `Choices`.
+        ChoiceError: If the file cannot be read or is not of that form.
     """
     try:
         choices = msgspec.json.decode(Path(path).read_bytes(), type=Choices)
     except OSError as error:
-        raise ChoiceError(f"Cannot read the choices '{path}': {error.strerror}.") from error
+        raise ChoiceError(f"{path}: the choices cannot be read ({error.strerror}).") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ChoiceError(f"The file '{path}' does not hold choices: {error}.") from error
+        raise ChoiceError(f"{path}: the file does not hold choices ({error}).") from error
     if choices.schema != SCHEMA:
-        raise ChoiceError(f"The choices '{path}' are '{choices.schema}'; '{SCHEMA}' is needed.")
+        raise ChoiceError(f"{path}: its schema is '{choices.schema}', not '{SCHEMA}'.")
     return choices

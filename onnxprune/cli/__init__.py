@@ -6,12 +6,15 @@ Exit codes: 0 done, 1 the answer is no, 2 it could not be run, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import io
+import logging
 import os
 import sys
 from typing import Any
 
 import click
 
+from onnxprune.errors import OnnxPruneError, RefusedError, plain
 from onnxprune.version import __version__
 
 __all__ = ["main"]
@@ -43,6 +46,13 @@ class _Lazy(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+class _OneLine(logging.Formatter):
+    """A warning of a library as one line, whatever names are in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"onnxprune: {plain(record.getMessage())}"
+
+
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="onnxprune")
 @click.option("--debug", is_flag=True, help="Show where an error comes from.")
@@ -51,41 +61,54 @@ def _group(debug: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit."""
-    given = sys.argv[1:] if arguments is None else arguments
-    sys.exit(_run(given, "--debug" in given))
+    """Run the command line and exit.
+
+    Args:
+        arguments: What follows ``onnxprune``; the process's own arguments if None.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold what cannot be encoded
+        sys.stdout.reconfigure(errors="backslashreplace")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(handlers=[handler])
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(arguments: list[str], debug: bool) -> int:
-    from onnxprune.errors import OnnxPruneError, RefusedError
-
+def _run(arguments: list[str]) -> int:
+    """Run the command line; its exit code."""
     try:
-        result: Any = _group.main(arguments, prog_name="onnxprune", standalone_mode=False)
-    except click.exceptions.Abort:
+        result: Any = _group.main(
+            arguments or ["--help"], prog_name="onnxprune", standalone_mode=False
+        )
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
-    except KeyboardInterrupt:
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return 2
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "onnxprune"
+        return _fail(f"{error.format_message().rstrip('.')} (see '{path} --help')")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OnnxPruneError as error:
-        if debug:
-            raise
-        print(f"onnxprune: {error}", file=sys.stderr)
-        return 1 if isinstance(error, RefusedError) else 2
-    except MemoryError:
-        print("onnxprune: there is not enough memory for this model.", file=sys.stderr)
-        return 2
     except Exception as error:
-        if debug:
+        if "--debug" in arguments:
             raise
-        print(
-            f"onnxprune: an error of onnxprune itself: {type(error).__name__}: {error}. "
-            f"Please report it, with the output of the same command after 'onnxprune --debug'.",
-            file=sys.stderr,
-        )
-        return 2
+        return _fail(_told(error), 1 if isinstance(error, RefusedError) else 2)
     return result if isinstance(result, int) else 0
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OnnxPruneError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this model"
+    if isinstance(error, OSError):
+        return f"the system refuses: {error}"
+    return (
+        f"this is an error of onnxprune itself, {type(error).__name__}: {error}; please report "
+        f"it, with the output of the same command after 'onnxprune --debug'"
+    )
+
+
+def _fail(message: str, code: int = 2) -> int:
+    """Say in one line what went wrong."""
+    click.echo(f"onnxprune: {plain(message).rstrip('.')}", err=True)
+    return code

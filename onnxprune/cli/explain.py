@@ -17,7 +17,7 @@ def command(model: Path, name: str, form: str) -> None:
     """Tell why the unit, node or weight NAME of MODEL is as it is."""
     with progress(f"reading {model}"):
         from onnxprune.api import find_units
-        from onnxprune.report import explain
+        from onnxprune.report import explain, explain_text
 
         lines = explain(find_units(model), name)
-    emit(form, lines, "\n".join)
+    emit(form, lines, explain_text)

@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onnxprune.cli.shared import emit, format_option, model_argument, progress, read_feeds
+from onnxprune.cli.shared import (
+    emit,
+    feeds_option,
+    format_option,
+    model_argument,
+    progress,
+    read_feeds,
+    reference_option,
+)
+from onnxprune.errors import SaveError
 
 if TYPE_CHECKING:
+    from onnxprune.graph import Graph
     from onnxprune.units import Units
 
 
@@ -21,16 +31,16 @@ if TYPE_CHECKING:
 @click.option("--params", type=float, help="Keep at most this fraction of the parameters.")
 @click.option("--choices", type=click.Path(path_type=Path), help="Keep what this file says.")
 @click.option("--importance", default="l1", show_default=True, help="What channels are worth.")
-@click.option("--protect", multiple=True, metavar="PATTERN", help="Keep these outputs whole.")
+@click.option(
+    "--protect",
+    multiple=True,
+    metavar="PATTERN",
+    help="Keep units whole: by the name of the unit, or of a module or node that produces it.",
+)
 @click.option("--round-to", default=1, show_default=True, help="Keep multiples of this.")
 @click.option("--save-choices", type=click.Path(path_type=Path), help="Write what was kept there.")
-@click.option("--feeds", type=click.Path(path_type=Path), help="Inputs (.npz) to verify with.")
-@click.option(
-    "--reference",
-    default="auto",
-    show_default=True,
-    help="What to verify against: auto, zero-masking or torch.",
-)
+@feeds_option
+@reference_option
 @click.option("--no-verify", is_flag=True, help="Do not run the result.")
 @click.option("--keep-failed", is_flag=True, help="Write the result even if it is not proven.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
@@ -52,7 +62,7 @@ def command(
     keep_failed: bool,
     force: bool,
     form: str,
-) -> int:
+) -> None:
     """Write a smaller MODEL to the output, verified.
 
     Say how much is to be kept by exactly one of --ratio, --macs, --params and --choices.
@@ -60,35 +70,59 @@ def command(
     asked = {"ratio": ratio, "macs": macs, "params": params}
     budgets = {name: value for name, value in asked.items() if value is not None}
     if len(budgets) + (choices is not None) != 1:
-        raise click.UsageError("give exactly one of --ratio, --macs, --params and --choices")
+        raise click.UsageError("Give exactly one of --ratio, --macs, --params and --choices.")
+    if choices is not None and (protect or importance != "l1" or round_to != 1):
+        raise click.UsageError(
+            "--importance, --protect and --round-to guide a choice; --choices leaves none to make."
+        )
     with progress(f"pruning {model}"):
-        from onnxprune.api import find_units, prune, verify
+        from onnxprune.api import choose, find_units, prune, verify
         from onnxprune.budget import Budget
-        from onnxprune.choice import Choices, choose, read_choices
-        from onnxprune.graph import check_target, save
         from onnxprune.report import prune_report, prune_text
 
-        budget = next((Budget(name, value) for name, value in budgets.items()), None)
-        for target in filter(None, (output, save_choices)):
-            check_target(target, force)
+        budget = [Budget(name, value) for name, value in budgets.items()]
+        _check_targets(output, save_choices, force)
         inputs = read_feeds(feeds)
-        units: Units = find_units(model)
-        if budget is not None:
-            choose(units, budget, importance, protect, round_to)
-        elif choices is not None:
-            read_choices(choices).apply(units)
-        pruned = prune(units)
+        units = find_units(model)
+        if budget:
+            choose(units, budget[0], importance, protect, round_to)
+        pruned = prune(units, choices)
     with progress(f"verifying {output}"):
         verdict = None if no_verify else verify(units, pruned, None, inputs, reference)
-    if verdict is None or verdict.passed or keep_failed:
-        save(pruned, output, force=force)
-        if save_choices is not None:
-            save_choices.write_text(Choices.of(units).to_json())
-        written: Path | None = output
-    else:
-        written = None
+    proven = verdict is None or verdict.passed
+    if proven or keep_failed:
+        _write(units, pruned, output, save_choices, force)
+    written = output if proven or keep_failed else None
     emit(form, prune_report(units, pruned, verdict, written), prune_text)
-    if verdict is not None and not verdict.passed:
-        click.echo(f"onnxprune: {'; '.join(verdict.problems)}", err=True)
-        return 1
-    return 0
+    if verdict is not None:
+        verdict.check()
+
+
+def _check_targets(output: Path, save_choices: Path | None, force: bool) -> None:
+    """Raise now if something could not be written later."""
+    from onnxprune.graph import check_target
+
+    for target in filter(None, (output, save_choices)):
+        check_target(target, force)
+    if save_choices is not None and save_choices.absolute() == output.absolute():
+        raise SaveError(f"{output}: the model and its choices cannot both be written there")
+
+
+def _write(
+    units: Units, pruned: Graph, output: Path, save_choices: Path | None, force: bool
+) -> None:
+    """Write the model, and first its choices, which vanish again if the model cannot follow."""
+    from onnxprune.choice import Choices
+    from onnxprune.graph import save
+
+    is_new = save_choices is not None and not save_choices.exists()
+    try:
+        if save_choices is not None:
+            save_choices.write_text(Choices.of(units).to_json(), encoding="utf-8")
+        save(pruned, output, force=force)
+    except BaseException as error:
+        if save_choices is not None and is_new:
+            save_choices.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise SaveError(f"{save_choices}: cannot be written ({error.strerror})") from error
+        raise

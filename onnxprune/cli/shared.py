@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onnxprune.errors import OnnxPruneError, plain
+
 if TYPE_CHECKING:
     from onnxprune.verification.feeds import Feeds
 
-__all__ = ["emit", "format_option", "model_argument", "progress", "read_feeds"]
+__all__ = [
+    "emit",
+    "feeds_option",
+    "format_option",
+    "model_argument",
+    "progress",
+    "read_feeds",
+    "reference_option",
+]
 
 model_argument = click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
 
@@ -26,13 +37,28 @@ format_option = click.option(
     help="The form of what is written to standard output.",
 )
 
+feeds_option = click.option(
+    "--feeds",
+    type=click.Path(path_type=Path),
+    help="Inputs to verify with: a .npz file, one array for each input. Random ones otherwise.",
+)
+
+reference_option = click.option(
+    "--reference",
+    default="auto",
+    show_default=True,
+    help="What to verify against: auto, zero-masking or torch.",
+)
+
 
 def emit(form: str, report: object, text: Callable[[Any], str]) -> None:
     """Write a report to standard output, one JSON document or text."""
     import msgspec
 
     if form == "json":
-        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        written = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
+        # Valid JSON may hold these as they are; a terminal must not see them.
+        print(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", written))
     else:
         print(text(report))
 
@@ -44,8 +70,9 @@ def progress(message: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(message):
+    with Console(stderr=True).status(Text(plain(message))):
         yield
 
 
@@ -57,15 +84,17 @@ def read_feeds(path: Path | None) -> Feeds | None:
     """
     if path is None:
         return None
+    import zipfile
+
     import numpy as np
 
-    from onnxprune.errors import OnnxPruneError
-
+    advice = "write it with numpy.savez(path, name=array), one array for each input"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError, EOFError) as error:
-        raise OnnxPruneError(
-            f"Cannot read the feeds '{path}': {error}; write them with numpy.savez, one array "
-            f"for each input."
-        ) from error
+    except OSError as error:
+        raise OnnxPruneError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except zipfile.BadZipFile as error:
+        raise OnnxPruneError(f"{path}: not a .npz file; {advice}") from error
+    except Exception as error:  # whatever a damaged member makes numpy and zlib raise
+        raise OnnxPruneError(f"{path}: damaged, or no plain arrays ({error}); {advice}") from error

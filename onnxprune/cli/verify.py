@@ -6,20 +6,23 @@ from pathlib import Path
 
 import click
 
-from onnxprune.cli.shared import emit, format_option, model_argument, progress, read_feeds
+from onnxprune.cli.shared import (
+    emit,
+    feeds_option,
+    format_option,
+    model_argument,
+    progress,
+    read_feeds,
+    reference_option,
+)
 
 
 @click.command("verify")
 @model_argument
 @click.argument("pruned", type=click.Path(path_type=Path))
 @click.option("--choices", type=click.Path(path_type=Path), help="What was kept.")
-@click.option("--feeds", type=click.Path(path_type=Path), help="Inputs (.npz) to verify with.")
-@click.option(
-    "--reference",
-    default="auto",
-    show_default=True,
-    help="What to verify against: auto, zero-masking or torch.",
-)
+@feeds_option
+@reference_option
 @format_option
 def command(
     model: Path, pruned: Path, choices: Path | None, feeds: Path | None, reference: str, form: str
@@ -31,16 +34,14 @@ def command(
     with progress(f"verifying {pruned}"):
         from onnxprune.api import find_units, verify
         from onnxprune.graph import load
-        from onnxprune.report import prune_report, prune_text
+        from onnxprune.report import verify_report, verify_text
         from onnxprune.rewrite import recall
 
         inputs = read_feeds(feeds)
-        units, small = find_units(model), load(pruned)
+        units = find_units(model)
         if choices is None:
-            recall(units, small)
-        verdict = verify(units, small, choices, inputs, reference)
-    emit(form, prune_report(units, small, verdict, pruned), prune_text)
-    if not verdict.passed:
-        click.echo(f"onnxprune: {'; '.join(verdict.problems)}", err=True)
-        return 1
+            recall(units, load(pruned))
+        verdict = verify(units, pruned, choices, inputs, reference)
+    emit(form, verify_report(units, pruned, verdict), verify_text)
+    verdict.check()
     return 0

@@ -18,8 +18,8 @@ _EXPRESSION = re.compile(r"[\w.\s+*/()-]{1,100}\Z")
 def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
     """Prepare declared shapes for inference, and put them back as they were afterwards.
 
-    Inside, graph outputs have no shape, and the dimensions of graph inputs are static sizes, plain
-    identifiers, or sums and products of these. Exporters write other things as well
+    Inside, outputs of the main graph have no shape, and the dimensions of inputs are static sizes,
+    plain identifiers, or sums and products of these. Exporters write other things as well
     (``batch-size``, ``?``, -1), which engines would read as arithmetic or refuse. Dimensions that
     nobody named are called after the input, ``x_dim_0``.
 
@@ -29,7 +29,7 @@ def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
     Yields:
         The shape that each output of the main graph was declared to have.
     """
-    inputs = [(value, value.shape) for value in model.graph.inputs]
+    inputs = [(value, value.shape) for graph in model.graphs() for value in graph.inputs]
     outputs = [value.shape for value in model.graph.outputs]
     clean = _Cleaner(model)
     for value in model.graph.outputs:
@@ -51,7 +51,8 @@ class _Cleaner:
     def __init__(self, model: ir.Model) -> None:
         self._symbols = {
             size.value
-            for value in model.graph.inputs
+            for graph in model.graphs()
+            for value in graph.inputs
             for size in value.shape or ()
             if isinstance(size, ir.SymbolicDim) and size.value and _SYMBOL.match(size.value)
         }

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxprune.graph import fallback, loops
+from onnxprune.graph.expressions import manageable
 from onnxprune.graph.guards import implausible, lengthy
 from onnxprune.graph.slices import infer_slice
-from onnxprune.graph.symbols import manageable
 
 if TYPE_CHECKING:
     from onnx_shape_inference import OpShapeInferenceRegistry, ShapeInferenceContext

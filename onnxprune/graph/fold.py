@@ -31,8 +31,11 @@ _LARGEST_RESULT = 1 << 24
 _LARGEST_SUM = 1 << 27
 """Elements that all folded tensors of a model may have together, since they live in memory."""
 
-_MOST_GROWTH = 1 << 16
-"""Elements that a folded tensor may have more than the constants that it makes superfluous."""
+_MOST_GROWTH = 1 << 8
+"""Elements that a folded tensor may have more than the constants that it makes superfluous.
+
+A shape may grow out of nothing; tables that are computed from a range stay computed.
+"""
 
 _MOST_WORK = 1 << 16
 """Elements that may go into and come out of an operator that is not cheap per element."""
@@ -124,7 +127,8 @@ class _Policy:
         if output.is_graph_output() or output.shape is None or not output.shape.is_static():
             return False
         size = prod(output.shape.numpy())
-        freed = sum(_size(value) for value in given if len(value.uses()) == 1)
+        # Four slices of one weight make it superfluous together, each a quarter of it.
+        freed = sum(_size(value) // max(1, len(value.uses())) for value in given)
         if size > min(_LARGEST_RESULT, self._left, freed + _MOST_GROWTH):
             return False
         if node.op_type not in _CHEAP and size + sum(map(_size, given)) > _MOST_WORK:

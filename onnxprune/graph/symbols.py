@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Iterable, Iterator
 
 import onnx_ir as ir
 
 from onnxprune.graph.dims import Dim
+from onnxprune.graph.expressions import evaluate, symbols_of
 
-__all__ = ["Symbols", "manageable"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Symbols"]
 
 _FIRST = 10_000
-_LONGEST = 2_000
-_POWER = re.compile(r"\*\*\s*\(?\s*(\d+)")
-_HIGHEST_POWER = 8
-_IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z")
 
 
 class Symbols:
@@ -52,26 +45,17 @@ class Symbols:
         """
         if isinstance(value, int):
             return Dim(value)
-        symbolic = ir.SymbolicDim(value) if isinstance(value, str) else value
-        if symbolic is None or symbolic.value is None or symbolic.value == "None":
+        text = value.value if isinstance(value, ir.SymbolicDim) else value
+        if not text or text == "None":
             return None
-        text = symbolic.value
         if text not in self._known:
-            self._known[text] = self._evaluate(text, symbolic)
+            self._known[text] = self._evaluate(text)
         return self._known[text]
 
-    def _evaluate(self, text: str, symbolic: ir.SymbolicDim) -> Dim | None:
-        if _IDENTIFIER.match(text):
-            return Dim(self._bind(text), text)
-        if not manageable(text):
-            return None
-        try:
-            names = sorted(symbolic.free_symbols())
-            size = symbolic.evaluate({name: self._bind(name) for name in names})
-        except Exception as error:
-            logger.debug("cannot evaluate the dimension %r: %s", text, error)
-            return None
-        if not isinstance(size, int) or size < 0:
+    def _evaluate(self, text: str) -> Dim | None:
+        names = symbols_of(text)
+        size = evaluate(text, {name: self._bind(name) for name in names})
+        if size is None or size < 0:
             return None
         return Dim(size, text) if names else Dim(size)
 
@@ -86,13 +70,6 @@ class Symbols:
             if _is_prime(candidate) and all(size % candidate for size in self._static):
                 yield candidate
             candidate += 2
-
-
-def manageable(text: str) -> bool:
-    """Tell whether an expression is small enough to be worth keeping and safe to evaluate."""
-    return len(text) <= _LONGEST and all(
-        len(power) <= 2 and int(power) <= _HIGHEST_POWER for power in _POWER.findall(text)
-    )
 
 
 def _is_prime(odd: int) -> bool:

@@ -120,10 +120,10 @@ def gather(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__Gather.html; constant indices pick, others need all."""
     taken = names(len(op.shape(0)))
     axis = op.attr("axis", 0) % len(taken)
-    indices = op.shape(1)
+    indices, dim = op.shape(1), op.shape(0)[axis]
     before, name, after = taken[:axis], taken[axis], taken[axis + 1 :]
-    if len(indices) == 1 and op.constant(1) and not op.shape(0)[axis].dynamic:
-        picked = np.array(op.ints(1), np.int64) % op.shape(0)[axis].size
+    if len(indices) == 1 and op.constant(1) and not dim.dynamic and dim.size:
+        picked = np.array(op.ints(1), np.int64) % dim.size
         text = " ".join([*before, f"{name}[i]", *after])
         return Rule(f"{' '.join(taken)}, _ -> {text}", indices={"i": picked})
     return Rule(
@@ -164,7 +164,7 @@ def pad(op: Op) -> Rule:
             taken[axis] = given[axis] = "_"
     return Rule(
         f"{' '.join(taken)} -> {' '.join(given)}",
-        reason="padding that mirrors or repeats, or that crops, needs this axis whole",
+        reason="what padding adds stays, and so does what it mirrors or crops",
     )
 
 

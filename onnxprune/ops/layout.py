@@ -54,7 +54,7 @@ def _ones(op: Op) -> list[int]:
 
 def _copied(op: Op) -> list[int]:
     """The axes whose size a Reshape copies from its input."""
-    if op.attr("allowzero", 0):
+    if op.attr("allowzero", 0) == 1:
         return []
     return [i for i, size in enumerate(op.elements(1) or ()) if size is not None and size.size == 0]
 

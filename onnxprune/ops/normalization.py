@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxprune.axes.rule import Barred, Rule
-from onnxprune.ops.broadcast import broadcast, names
+from onnxprune.ops.broadcast import names
 from onnxprune.ops.registry import rule
 from onnxprune.ops.view import Op
 
@@ -34,7 +34,9 @@ def layer_normalization(op: Op) -> Rule:
         for s in op.shapes()[1:]
     ]
     operands = ", ".join(" ".join(operand) for operand in [marked, *parameters])
-    return Rule(f"{operands} -> {' '.join(axes)}")
+    statistics = " ".join(name if i < axis else "1" for i, name in enumerate(axes))
+    results = [" ".join(axes), *[statistics] * (len(op.node.outputs) - 1)]
+    return Rule(f"{operands} -> {', '.join(results)}")
 
 
 @rule("Softmax", "LogSoftmax")
@@ -51,10 +53,7 @@ def softmax(op: Op) -> Rule:
 @rule("LpNormalization")
 def lp_normalization(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__LpNormalization.html."""
-    rank = len(op.shape(0))
-    (axes,), _ = broadcast([op.shape(0)])
-    terms = axes.split()
-    axis = op.attr("axis", -1) % rank
-    if terms[axis].isalpha():
-        terms[axis] += "!"
-    return Rule(f"{' '.join(terms)} -> {axes}")
+    axes = names(len(op.shape(0)))
+    axis = op.attr("axis", -1) % len(axes)
+    marked = [f"{name}!" if i == axis else name for i, name in enumerate(axes)]
+    return Rule(f"{' '.join(marked)} -> {' '.join(axes)}")

@@ -7,11 +7,19 @@ from onnxprune.report.reports import (
     InspectReport,
     PruneReport,
     UnitReport,
+    VerifyReport,
     inspect_report,
     prune_report,
     unit_reports,
+    verify_report,
 )
-from onnxprune.report.text import inspect_text, prune_text, units_text
+from onnxprune.report.text import (
+    explain_text,
+    inspect_text,
+    prune_text,
+    units_text,
+    verify_text,
+)
 
 __all__ = [
     "BarrierReport",
@@ -19,11 +27,15 @@ __all__ = [
     "InspectReport",
     "PruneReport",
     "UnitReport",
+    "VerifyReport",
     "explain",
+    "explain_text",
     "inspect_report",
     "inspect_text",
     "prune_report",
     "prune_text",
     "unit_reports",
     "units_text",
+    "verify_report",
+    "verify_text",
 ]

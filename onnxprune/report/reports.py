@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import onnx_ir as ir
 
 from onnxprune.budget import Cost, cost
 from onnxprune.graph import Graph
@@ -18,9 +19,11 @@ __all__ = [
     "InspectReport",
     "PruneReport",
     "UnitReport",
+    "VerifyReport",
     "inspect_report",
     "prune_report",
     "unit_reports",
+    "verify_report",
 ]
 
 
@@ -107,6 +110,30 @@ class PruneReport(msgspec.Struct, frozen=True):
     schema: str = "onnxprune.prune/1"
 
 
+class VerifyReport(msgspec.Struct, frozen=True):
+    """Whether a pruned model is proven.
+
+    Attributes:
+        channels: The channels of all units that may lose some.
+        removed: How many of them the pruned model has lost.
+        verified: Whether it passed.
+        max_error: The largest |pruned - reference| of any output element, None if none was run.
+        reference: What it was compared with, and `tolerance` how.
+        notes: Why it failed, or what the comparison could not show.
+    """
+
+    model: str
+    pruned: str
+    channels: int
+    removed: int
+    verified: bool
+    max_error: float | None
+    reference: str | None
+    tolerance: str
+    notes: list[str]
+    schema: str = "onnxprune.verify/1"
+
+
 def inspect_report(units: Units) -> InspectReport:
     """Report on a model."""
     graph, found = units.graph, cost(units.graph)
@@ -118,7 +145,7 @@ def inspect_report(units: Units) -> InspectReport:
         inputs={v.name or "": _type(graph, v) for v in graph.inputs},
         outputs={v.name or "": _type(graph, v) for v in graph.outputs},
         params=found.params,
-        bytes=_bytes(graph.source.path, found),
+        bytes=_bytes(graph, found),
         macs=found.macs,
         units=len(units.mutable),
         prunable_params=round(units.prunable_share(), 6),
@@ -133,22 +160,38 @@ def prune_report(
     """Report on a pruning; `verdict` is None where it was not verified."""
     before, after = cost(units.graph), cost(pruned)
     files = output is not None and units.graph.source.path is not None
+    written = output.stat().st_size if files and output is not None else after.bytes
     return PruneReport(
         output=str(output) if output is not None else None,
         params=Change(before.params, after.params),
         bytes=Change(
-            _bytes(units.graph.source.path if files else None, before),
-            _bytes(output if files else None, after),
+            _bytes(units.graph, before) if files else before.bytes,
+            written if written >= after.bytes else written + after.bytes,  # it has a data file
         ),
         macs=Change(before.macs, after.macs),
         units=len(units.mutable),
         prunable_params=round(units.prunable_share(), 6),
         verified=verdict is not None and verdict.passed,
         max_error=verdict.max_error if verdict is not None else None,
-        reference=verdict.reference if verdict is not None else None,
+        reference=(verdict.reference or None) if verdict is not None else None,
         tolerance=verdict.tolerance if verdict is not None else None,
         notes=[*verdict.problems, *verdict.notes] if verdict is not None else [],
         barriers=_barriers(units),
+    )
+
+
+def verify_report(units: Units, pruned: Path, verdict: Verdict) -> VerifyReport:
+    """Report on a verification; the units hold the choices that were verified."""
+    return VerifyReport(
+        model=str(units.graph.source),
+        pruned=str(pruned),
+        channels=sum(unit.num_channels for unit in units.mutable),
+        removed=sum(int((~unit.mask).sum()) for unit in units.mutable),
+        verified=verdict.passed,
+        max_error=verdict.max_error,
+        reference=verdict.reference or None,
+        tolerance=verdict.tolerance,
+        notes=[*verdict.problems, *verdict.notes],
     )
 
 
@@ -184,9 +227,10 @@ def _type(graph: Graph, value: object) -> str:
     return f"{getattr(value, 'dtype', None)}[{shape}]".lower()
 
 
-def _bytes(path: Path | None, found: Cost) -> int:
+def _bytes(graph: Graph, found: Cost) -> int:
     """The size of a model's files; that of its weights where there is no file."""
-    if path is None or not path.is_file():
+    if graph.source.path is None:
         return found.bytes
-    size = path.stat().st_size
-    return size + found.bytes if size < found.bytes else size
+    tensors = (value.const_value for value in graph.initializers.values())
+    data = {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
+    return sum(path.stat().st_size for path in {graph.source.path, *data})

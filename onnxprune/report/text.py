@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from onnxprune.errors import plain
 from onnxprune.report.reports import (
     BarrierReport,
     Change,
     InspectReport,
     PruneReport,
     UnitReport,
+    VerifyReport,
 )
 
-__all__ = ["inspect_text", "prune_text", "units_text"]
+__all__ = ["explain_text", "inspect_text", "prune_text", "units_text", "verify_text"]
 
 SHOWN = 8
 
@@ -21,18 +24,17 @@ def inspect_text(report: InspectReport) -> str:
     """A model on one screen."""
     lines = [
         f"model       {report.model}",
-        f"opset       {report.opset}, {report.nodes} nodes",
+        f"opset       {report.opset}, {_count(report.nodes, 'node')}",
         *(f"input       {name}: {kind}" for name, kind in report.inputs.items()),
         *(f"output      {name}: {kind}" for name, kind in report.outputs.items()),
         f"parameters  {report.params:,}",
         f"bytes       {report.bytes:,}",
         f"MACs        {report.macs:,}",
-        f"units       {report.units} may lose channels; they reach "
-        f"{report.prunable_params:.2%} of the parameters",
+        _units(report),
     ]
     if report.pruned:
-        lines.append(f"pruned      {report.pruned} time(s) by onnxprune")
-    return "\n".join([*lines, *_barriers(report.barriers)])
+        lines.append(f"pruned      {_count(report.pruned, 'time')} by onnxprune")
+    return _text([*lines, *_barriers(report.barriers)])
 
 
 def prune_text(report: PruneReport) -> str:
@@ -41,21 +43,29 @@ def prune_text(report: PruneReport) -> str:
         _change("parameters", report.params),
         _change("bytes", report.bytes),
         _change("MACs", report.macs),
-        f"units       {report.units} may lose channels; they reach "
-        f"{report.prunable_params:.2%} of the parameters",
+        _units(report),
+        *(["verified    no, as asked"] if report.tolerance is None else _verdict(report)),
+        *_barriers(report.barriers),
+        f"written     {report.output if report.output is not None else 'no'}",
     ]
-    if report.reference is None:
-        lines.append("verified    no, as asked")
-    else:
-        error = "" if report.max_error is None else f", largest difference {report.max_error:.2g}"
-        lines.append(
-            f"verified    {'yes' if report.verified else 'NO'}, against {report.reference}{error}"
-        )
-        lines += [f"            {note}" for note in report.notes[:SHOWN]]
-    lines += _barriers(report.barriers)
-    if report.output is not None:
-        lines.append(f"written     {report.output}")
-    return "\n".join(lines)
+    return _text(lines)
+
+
+def verify_text(report: VerifyReport) -> str:
+    """Whether a pruned model is proven, against what, and how closely."""
+    lines = [
+        f"original    {report.model}",
+        f"pruned      {report.pruned}",
+        f"removed     {report.removed:,} of {report.channels:,} channels that may go",
+        *_verdict(report),
+        f"tolerance   {report.tolerance}",
+    ]
+    return _text(lines)
+
+
+def explain_text(lines: Sequence[str]) -> str:
+    """What `explain` found, as text."""
+    return _text(lines)
 
 
 def units_text(reports: Sequence[UnitReport]) -> str:
@@ -66,7 +76,30 @@ def units_text(reports: Sequence[UnitReport]) -> str:
         sides = f"{_names(report.output_related)} -> {_names(report.input_related)}"
         why = "" if report.is_mutable else f"  [stays whole: {report.why_not}]"
         lines.append(f"{report.name:{width}}  {sides}{why}")
-    return "\n".join(lines)
+    return _text(lines)
+
+
+def _text(lines: Sequence[str]) -> str:
+    """Lines as one text; what the names in them hold cannot break a line or reach a terminal."""
+    return "\n".join(map(plain, lines))
+
+
+def _units(report: InspectReport | PruneReport) -> str:
+    share = math.floor(report.prunable_params * 1e4) / 1e4  # 100% is said of all, not of most
+    return f"units       {report.units} may lose channels; they reach {share:.2%} of the parameters"
+
+
+def _verdict(report: PruneReport | VerifyReport) -> list[str]:
+    if not report.reference:  # it did not come to a comparison
+        said = "NO"
+    else:
+        error = "" if report.max_error is None else f", largest difference {report.max_error:.2g}"
+        said = f"{'yes' if report.verified else 'NO'}, against {report.reference}{error}"
+    return [f"verified    {said}", *(f"            {note}" for note in report.notes[:SHOWN])]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _names(names: Sequence[str]) -> str:
@@ -84,9 +117,9 @@ def _barriers(barriers: Sequence[BarrierReport]) -> list[str]:
     inner = [barrier for barrier in barriers if barrier.op]
     lines = [
         f"barrier     {barrier.op} '{barrier.node}': {barrier.reason} "
-        f"({len(barrier.units)} unit{'s' if len(barrier.units) > 1 else ''})"
+        f"({_count(len(barrier.units), 'unit')})"
         for barrier in inner[:SHOWN]
     ]
     if len(inner) > SHOWN:
-        lines.append(f"            and {len(inner) - SHOWN} more barriers")
+        lines.append(f"            and {_count(len(inner) - SHOWN, 'more barrier')}")
     return lines

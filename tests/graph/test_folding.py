@@ -32,29 +32,44 @@ def test_a_transposed_weight_becomes_a_weight_of_the_same_name() -> None:
     same_answers(model, graph.model, {"x": floats(2, 6)})
 
 
-def test_reordered_gates_of_an_lstm_become_a_weight() -> None:
-    text = """
+@pytest.mark.parametrize("hidden", [4, 256])
+def test_reordered_gates_of_an_lstm_become_a_weight(hidden: int) -> None:
+    text = f"""
     <ir_version: 8, opset_import: ["" : 17]>
-    g (float[5,2,6] x) => (float[5,1,2,4] y) {
+    g (float[5,2,6] x) => (float[5,1,2,{hidden}] y) {{
       n0 = Constant <value_ints = [0]> ()
-      n4 = Constant <value_ints = [4]> ()
-      n8 = Constant <value_ints = [8]> ()
-      n12 = Constant <value_ints = [12]> ()
-      n16 = Constant <value_ints = [16]> ()
-      i = Slice (weight_ih, n0, n4)
-      f = Slice (weight_ih, n4, n8)
-      c = Slice (weight_ih, n8, n12)
-      o = Slice (weight_ih, n12, n16)
+      n1 = Constant <value_ints = [{hidden}]> ()
+      n2 = Constant <value_ints = [{2 * hidden}]> ()
+      n3 = Constant <value_ints = [{3 * hidden}]> ()
+      n4 = Constant <value_ints = [{4 * hidden}]> ()
+      i = Slice (weight_hh, n0, n1)
+      f = Slice (weight_hh, n1, n2)
+      c = Slice (weight_hh, n2, n3)
+      o = Slice (weight_hh, n3, n4)
       iofc = Concat <axis = 0> (i, o, f, c)
-      w = Unsqueeze (iofc, n0)
-      y = LSTM <hidden_size = 4> (x, w, r)
-    }
+      r = Unsqueeze (iofc, n0)
+      y = LSTM <hidden_size = {hidden}> (x, w, r)
+    }}
     """
-    model = text_model(text, tensor("weight_ih", 16, 6), tensor("r", 1, 16, 4))
+    weights = tensor("w", 1, 4 * hidden, 6), tensor("weight_hh", 4 * hidden, hidden)
+    model = text_model(text, *weights)
     graph = load(model)
     assert operators(graph.model) == ["LSTM"]
-    assert set(graph.initializers) == {"weight_ih", "r"}
+    assert set(graph.initializers) == {"w", "weight_hh"}
     same_answers(model, graph.model, {"x": floats(5, 2, 6)})
+
+
+def test_a_table_that_is_computed_from_a_range_stays_computed() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[2,64] x) => (float[2,64] y) {
+      t = MatMul (column, row)
+      c = Cos (t)
+      y = MatMul (x, c)
+    }
+    """
+    graph = load(text_model(text, tensor("column", 64, 1), tensor("row", 1, 64)))
+    assert set(graph.initializers) == {"column", "row"}
 
 
 def test_a_weight_made_of_two_keeps_the_operators_name() -> None:
