@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnxprune.budget import Budget
 from onnxprune.choice import Choices, read_choices
 from onnxprune.choice import choose as choose_
+from onnxprune.errors import ChoiceError
 from onnxprune.graph import Graph, load
 from onnxprune.rewrite import prune as prune_
 from onnxprune.units import Units
@@ -57,7 +58,8 @@ def choose(
         budget: How much may stay: ``ratio(0.5)`` (of every unit), ``macs(0.5)``, ``params(0.5)``.
         importance: The name of a registered importance: ``l1``, ``l2``, ``random``.
         protect: Patterns (``*``, ``?``) of units, or of modules or nodes whose outputs stay whole.
-        round_to: Kept counts are multiples of this where the unit is large enough.
+        round_to: Kept counts are multiples of this, at least one of them; units that are too
+            small for that stay whole.
 
     Returns:
         The choices.
@@ -117,6 +119,12 @@ def verify(
 
 def _chosen(model: Model, choices: Choices | str | os.PathLike[str] | None) -> Units:
     units = find_units(model)
-    if choices is not None:
-        (choices if isinstance(choices, Choices) else read_choices(choices)).apply(units)
+    if isinstance(choices, Choices):
+        choices.apply(units)
+    elif choices is not None:
+        read = read_choices(choices)
+        try:
+            read.apply(units)
+        except ChoiceError as error:
+            raise ChoiceError(f"{choices}: {error}") from error
     return units

@@ -8,6 +8,7 @@ afterwards. The accuracy is measured on the 1,000 official test images that come
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 
 import onnxprune as op
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS = Path(os.path.relpath(Path(__file__).parent.parent / "models"))
 PROTECTED = ["stem.*", "stages.0.*", "*.conv2"]  # the residual streams and the first stage
 
 

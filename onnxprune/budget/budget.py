@@ -30,12 +30,13 @@ class Budget:
     def __post_init__(self) -> None:
         if isinstance(self.fraction, bool) or not 0 < self.fraction <= 1:
             raise OnnxPruneError(
-                f"A {self.of} budget of {self.fraction} is out of range: it is the fraction to "
-                f"keep, above 0 and at most 1."
+                f"{self.of}: {self.fraction:g} is out of range; give the fraction to keep, above 0 "
+                f"and at most 1."
             )
 
     def __str__(self) -> str:
-        return f"{self.fraction:g} of the {'channels' if self.of == 'ratio' else self.of}"
+        names = {"ratio": "channels", "params": "parameters", "macs": "MACs"}
+        return f"{self.fraction:g} of the {names.get(self.of, self.of)}"
 
 
 @budget("params")

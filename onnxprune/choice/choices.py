@@ -93,20 +93,19 @@ def _mask(unit: MutableChannelUnit, choice: Choice) -> Mask:
     if not isinstance(choice, list):
         return unit.mask_of(choice)
     where, size = f"The unit '{unit.name}'", unit.num_channels
-    if choice and all(isinstance(entry, bool) for entry in choice):
+    booleans = sum(isinstance(entry, bool | np.bool_) for entry in choice)
+    if choice and booleans == len(choice):
         if len(choice) != size or not any(choice):
             raise ChoiceError(
                 f"{where} needs a mask of {size} booleans, at least one of them true; this one "
                 f"has {len(choice)}, {sum(choice)} of them true."
             )
         return np.array(choice)
-    if not choice or any(isinstance(entry, bool) for entry in choice):
+    if not choice or booleans:
         raise ChoiceError(f"{where} needs a list of indices, at least one, or of booleans.")
     wrong = [entry for entry in choice if not 0 <= entry < size]
     if wrong:
-        raise ChoiceError(
-            f"{where} has the channels 0 to {size - 1}; its choice names {wrong[0]}."
-        )
+        raise ChoiceError(f"{where} has the channels 0 to {size - 1}; its choice names {wrong[0]}.")
     if len(set(choice)) < len(choice):
         raise ChoiceError(f"{where} has the same index twice in its choice.")
     mask = np.zeros(size, bool)

@@ -36,7 +36,8 @@ def choose(
         budget: How much may stay, such as ``ratio(0.5)`` or ``macs(0.5)``.
         importance: The name of a registered importance.
         protect: Patterns (``*``, ``?``) of units, or of modules or nodes whose outputs stay whole.
-        round_to: Kept counts are multiples of this where the unit is large enough.
+        round_to: Kept counts are multiples of this, at least one of them; units that are too
+            small for that stay whole.
 
     Returns:
         The choices.
@@ -58,9 +59,9 @@ def choose(
     ranks = {u.name: np.argsort(-score(u), kind="stable") for u in free}
     if budget.of == "ratio":
         _keep(free, ranks, budget.fraction, round_to)
+        _refill(units, ranks)
     else:
         _search(units, free, ranks, budget, round_to)
-    _refill(units, ranks)
     return Choices.of(units)
 
 
@@ -86,7 +87,7 @@ def sample(units: Units, seed: int, ratio: tuple[float, float] = (0.3, 1.0)) -> 
 def _free(units: Units, protect: Sequence[str]) -> list[MutableChannelUnit]:
     """The units that may lose channels and are not protected."""
     if not units.mutable:
-        reasons = "; ".join(str(barrier) for barrier in units.barriers()[:3])
+        reasons = "; ".join(str(barrier).rstrip(".") for barrier in units.barriers()[:3])
         raise NothingToPrune(
             f"{units.graph.source}: no unit may lose channels"
             + (f", since {reasons}." if reasons else ", since no two layers share channels.")
@@ -98,11 +99,16 @@ def _free(units: Units, protect: Sequence[str]) -> list[MutableChannelUnit]:
             raise ChoiceError(
                 f"Nothing to protect matches '{pattern}'; units are named as {known}."
             )
-    return [
+    free = [
         unit
         for unit in units.mutable
         if not any(fnmatchcase(name, p) for name in names[unit.name] for p in protect)
     ]
+    if not free:
+        raise NothingToPrune(
+            f"{units.graph.source}: every unit that may lose channels is protected."
+        )
+    return free
 
 
 def _names(unit: MutableChannelUnit) -> set[str]:
@@ -116,7 +122,7 @@ def _keep(
 ) -> None:
     """Every unit keeps the same ratio of its channels, rounded to the nearest multiple."""
     for unit in free:
-        wanted = max(1, int(unit.num_channels * ratio))
+        wanted = max(1, int(unit.num_channels * ratio + 1e-9))  # 0.29 of 100 is 29
         count = max(round_to, (wanted + round_to // 2) // round_to * round_to)
         mask = np.zeros(unit.num_channels, bool)
         mask[ranks[unit.name][:count]] = True
@@ -136,15 +142,16 @@ def _search(
 
     def left(ratio: float) -> float:
         _keep(free, ranks, ratio, round_to)
+        _refill(units, ranks)
         return measure(cost_of_cut(units.cut())) / max(whole, 1)
 
     if left(1.0) <= budget.fraction:
         return
-    smallest = left(1e-9)
+    smallest = left(0.0)
     if smallest > budget.fraction:
         raise BudgetError(
-            f"{units.graph.source}: {budget} cannot be reached; with one channel "
-            f"in every unit that may lose channels {smallest:.3f} is left."
+            f"{units.graph.source}: {budget} cannot be reached; the smallest choice leaves "
+            f"{smallest:.4g}; ask for more, protect less or round to smaller multiples."
         )
     low, high = 0.0, 1.0
     while high - low > 1e-4:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="Keep units whole: by the name of the unit, or of a module or node that produces it.",
 )
-@click.option("--round-to", default=1, show_default=True, help="Keep multiples of this.")
+@click.option("--round-to", default=1, show_default=True, help="Keep multiples of this count.")
 @click.option("--save-choices", type=click.Path(path_type=Path), help="Write what was kept there.")
 @feeds_option
 @reference_option

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from onnxprune.graph.guards import MOST_RANK
+
 __all__ = ["declared_shapes"]
 
 _SYMBOL = re.compile(r"[A-Za-z_][\w.]{0,99}\Z", re.ASCII)
@@ -60,7 +62,7 @@ class _Cleaner:
 
     def __call__(self, shape: ir.Shape | None, owner: str | None = None) -> ir.Shape | None:
         """Return a digestible form of a shape; unknown sizes are named after the owner, if any."""
-        if shape is None:
+        if shape is None or len(shape) > MOST_RANK:
             return None
         sizes: list[int | str | None] = []
         for axis, size in enumerate(shape):

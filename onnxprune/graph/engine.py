@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from onnxprune.graph import fallback, loops
 from onnxprune.graph.expressions import manageable
-from onnxprune.graph.guards import implausible, lengthy
+from onnxprune.graph.guards import MOST_RANK, implausible, lengthy
 from onnxprune.graph.slices import infer_slice
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class _Walk:
     def _tame(self, value: ir.Value) -> None:
         """Forget sizes and numbers that grew beyond use, before they grow beyond memory."""
         context = self._context
+        if value.shape is not None and len(value.shape) > MOST_RANK:
+            value.shape = None
         if value.shape is not None and not all(_sane(size) for size in value.shape):
             value.shape = ir.Shape(
                 size if _sane(size) else context.new_symbolic_dim() for size in value.shape

@@ -6,9 +6,11 @@ import onnx_ir as ir
 
 from onnxprune.graph.nested import integer
 
-__all__ = ["implausible", "lengthy"]
+__all__ = ["MOST_RANK", "implausible", "lengthy"]
 
-_MOST_RANK = 64
+MOST_RANK = 64
+"""Axes that a tensor may have; numpy allows no more either."""
+
 _MOST_ELEMENTS = 1024
 
 
@@ -29,9 +31,18 @@ def implausible(node: ir.Node) -> bool:
     if node.op_type == "Scan":
         count = integer(node, "num_scan_inputs")
         return count is None or not 0 <= count <= len(node.inputs)
-    if node.op_type in ("Reshape", "Expand", "ConstantOfShape", "Tile", "Resize"):
-        return any(_length(value) > _MOST_RANK for value in node.inputs[-1:])
+    if node.op_type == "ConstantOfShape":
+        return any(_count(value) > MOST_RANK for value in node.inputs)
+    if node.op_type in ("Reshape", "Expand", "Tile", "Resize", "Upsample", "Unsqueeze", "Pad"):
+        return any(_count(value) > 2 * MOST_RANK for value in node.inputs[1:])
     return False
+
+
+def _count(value: ir.Value | None) -> int:
+    """Return how many elements an operand is known to have, 0 if it is not."""
+    if value is not None and value.const_value is not None:
+        return value.const_value.size
+    return _length(value)
 
 
 def lengthy(node: ir.Node) -> bool:

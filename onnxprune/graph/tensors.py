@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from onnxprune.errors import LoadError
+from onnxprune.graph.guards import MOST_RANK
 
 __all__ = ["bind", "check_tensors"]
 
@@ -53,6 +54,11 @@ def check_tensors(model: ir.Model) -> None:
         dims = [size if isinstance(size, int) else -1 for size in tensor.shape]
         if any(size < 0 for size in dims):
             raise LoadError(f"its tensor {tensor.name!r} has a negative size; export it again")
+        if len(dims) > MOST_RANK:
+            raise LoadError(
+                f"its tensor {tensor.name!r} has {len(dims):,} axes; at most {MOST_RANK} are "
+                "supported"
+            )
         if isinstance(tensor, ir.ExternalTensor):
             _check_external(tensor, prod(dims), sizes)
         elif isinstance(tensor, ir.serde.TensorProtoTensor):

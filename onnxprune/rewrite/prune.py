@@ -8,7 +8,7 @@ from onnxprune.graph import Graph, with_shapes
 from onnxprune.graph.sweep import sweep
 from onnxprune.rewrite.apply import apply
 from onnxprune.rewrite.plan import plan
-from onnxprune.rewrite.record import Pruning, pack, write_record
+from onnxprune.rewrite.record import Pruning, pack, read_record, write_record
 from onnxprune.units.units import Units
 from onnxprune.version import __version__
 
@@ -37,6 +37,6 @@ def prune(units: Units) -> Graph:
     }
     if chosen:
         pruning = Pruning(__version__, units.graph.source.sha256, chosen)
-        write_record(model, pruning, planned.slices)
+        write_record(model, read_record(units.graph.model), pruning, planned.slices)
     sweep(model)
     return with_shapes(model, units.graph.source)

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
 from onnxprune.errors import ChoiceError
 from onnxprune.graph import Graph
-from onnxprune.units import Units
+from onnxprune.units import MutableChannelUnit, Units
 
 __all__ = ["Pruning", "Record", "read_record", "recall", "write_record"]
 
@@ -51,34 +52,36 @@ class Record(msgspec.Struct, frozen=True):
 def read_record(model: ir.Model) -> Record | None:
     """The record of a pruned model, None for a model that onnxprune never touched.
 
-    A record that cannot be read is treated as absent: metadata come from strangers.
+    A record that cannot be read, or does not fit the tensors, is treated as absent: metadata come
+    from strangers.
     """
     try:
         text = model.metadata_props.get(f"{PREFIX}history")
-        if text is None:
-            return None
-        history = msgspec.json.decode(text, type=list[Pruning])
+        history = msgspec.json.decode(text or "[]", type=list[Pruning])
         kept = {
-            name: {int(axis): unpack(ranges) for axis, ranges in axes.items()}
+            name: axes
             for name, value in model.graph.initializers.items()
-            if (axes := _kept_of(value)) is not None
+            if value.const_value is not None and (axes := _kept_of(value.const_value))
         }
     except (msgspec.MsgspecError, ValueError):
         return None
-    return Record(history, kept)
+    return Record(history, kept) if history else None
 
 
 def write_record(
-    model: ir.Model, pruning: Pruning, slices: Mapping[str, Mapping[int, Ids]]
+    model: ir.Model,
+    before: Record | None,
+    pruning: Pruning,
+    slices: Mapping[str, Mapping[int, Ids]],
 ) -> None:
-    """Add a pruning to a model's record.
+    """Write down a pruning in a model.
 
     Args:
-        model: The pruned model, changed in place; the record of its source is still on it.
+        model: The pruned model, changed in place.
+        before: The record of its source.
         pruning: The pruning.
         slices: Initializer -> axis -> the indices kept, counted in the source.
     """
-    before = read_record(model)
     history = [*(before.history if before is not None else []), pruning]
     model.metadata_props[f"{PREFIX}history"] = msgspec.json.encode(history).decode()
     model.metadata_props[f"{PREFIX}version"] = pruning.version
@@ -98,32 +101,62 @@ def recall(units: Units, pruned: Graph) -> None:
     """Set the units' choices to what a pruned model says it kept of them.
 
     Args:
-        units: The units of the original.
+        units: The units of the original, or of any of the prunings between it and the pruned one.
         pruned: The pruned model.
 
     Raises:
-        ChoiceError: If the model holds no record, or was not pruned from this original.
+        ChoiceError: If the model holds no record, was not pruned from this original, or does not
+            say what it kept of some unit.
     """
-    record = read_record(pruned.model)
+    record, before = read_record(pruned.model), read_record(units.graph.model)
     if record is None:
         raise ChoiceError(
-            f"{pruned.source}: it does not say what was pruned from it; give the choices."
+            f"{pruned.source}: it does not say what was pruned from it; give the choices "
+            f"(--choices)."
         )
-    if record.history[0].source_sha256 != units.graph.source.sha256:
-        raise ChoiceError(f"{pruned.source}: it was not pruned from {units.graph.source}.")
+    later = record.history[len(before.history) if before is not None else 0 :]
+    if not later or later[0].source_sha256 != units.graph.source.sha256:
+        raise ChoiceError(
+            f"{pruned.source}: it was not pruned from {units.graph.source}; give the model that "
+            f"it was pruned from, or the choices (--choices)."
+        )
     for unit in units.mutable:
-        channel = (unit.output_related or unit.input_related)[0]
-        kept = record.kept.get(channel.tensor.name or "", {}).get(channel.axis)
-        if kept is None:
-            unit.current_choice = unit.num_channels
-        else:
-            unit.current_choice = np.asarray(np.isin(channel.positions, kept).any(axis=1))
+        unit.current_choice = _recalled(unit, units.graph, record, before)
 
 
-def _kept_of(value: ir.Value) -> dict[str, str] | None:
-    tensor = value.const_value
-    text = None if tensor is None else tensor.metadata_props.get(f"{PREFIX}kept")
-    return None if text is None else msgspec.json.decode(text, type=dict[str, str])
+def _recalled(
+    unit: MutableChannelUnit, graph: Graph, record: Record, before: Record | None
+) -> npt.NDArray[np.bool_]:
+    """The mask of a unit, by what is left of a weight that holds its channels."""
+    weights = set(graph.initializers.values())
+    channels = [c for c in (*unit.output_related, *unit.input_related) if c.tensor in weights]
+    if not channels:
+        raise ChoiceError(
+            f"The weights do not tell what was kept of '{unit.name}'; give the choices (--choices)."
+        )
+    # Equal vectors are one in the file, so others tell more surely.
+    channel = min(channels, key=lambda c: len(graph.shape(c.tensor) or ()) == 1)
+    name, axis = channel.tensor.name or "", channel.axis
+    left = record.kept.get(name, {}).get(axis)
+    if left is None:
+        return np.ones(unit.num_channels, bool)
+    held = before.kept.get(name, {}).get(axis) if before is not None else None
+    kept = left if held is None else np.flatnonzero(np.isin(held, left))
+    return np.asarray(np.isin(channel.positions, kept).any(axis=1))
+
+
+def _kept_of(tensor: ir.TensorProtocol) -> dict[int, list[int]]:
+    """Axis -> the indices of the original that a tensor says it holds."""
+    text = tensor.metadata_props.get(f"{PREFIX}kept", "{}")
+    written = msgspec.json.decode(text, type=dict[str, str])
+    axes = {int(axis): ranges for axis, ranges in written.items()}
+    sizes = tensor.shape.numpy()
+    if not all(0 <= axis < len(sizes) for axis in axes):
+        raise ValueError("an axis that the tensor does not have")
+    kept = {axis: unpack(ranges, sizes[axis]) for axis, ranges in axes.items()}
+    if any(len(indices) != sizes[axis] for axis, indices in kept.items()):
+        raise ValueError("another number of indices than the tensor has")
+    return kept
 
 
 def pack(indices: list[int] | Ids) -> str:
@@ -139,17 +172,18 @@ def pack(indices: list[int] | Ids) -> str:
     return ",".join(f"{r[0]}:{r[-1] + 1}" if len(r) > 1 else f"{r[0]}" for r in runs)
 
 
-def unpack(ranges: str) -> list[int]:
+def unpack(ranges: str, most: int) -> list[int]:
     """The reverse of `pack`.
 
     Raises:
-        ValueError: If the text holds anything but ranges of up to 2^24 indices.
+        ValueError: If the text holds anything but increasing ranges of at most `most` indices.
     """
     indices: list[int] = []
     for part in filter(None, ranges.split(",")):
-        start, _, end = part.partition(":")
-        run = range(int(start), int(end) if end else int(start) + 1)
-        if len(run) + len(indices) > 1 << 24:
-            raise ValueError("too many indices")
-        indices += run
+        start, colon, end = part.partition(":")
+        first, after = int(start), int(end) if colon else int(start) + 1
+        last = indices[-1] if indices else -1
+        if not last < first < after <= min(first + most - len(indices), 1 << 40):
+            raise ValueError("too many indices, or not in order")
+        indices += range(first, after)
     return indices

@@ -21,14 +21,19 @@ Scores = npt.NDArray[np.float64]
 def mean_over_producers(unit: MutableChannelUnit, score: Callable[[Scores], Scores]) -> Scores:
     """(num_channels,) the mean over a unit's producers of a score of their weights.
 
-    Producers are the operators that multiply (convolutions, matrix products), as in MMRazor; in a
-    unit without any, whatever else stands on the producing side counts, then the consumers.
+    Producers are the operators that multiply (convolutions, matrix products), as in MMRazor,
+    without their biases; in a unit without any, whatever else stands on the producing side counts,
+    then the consumers.
 
     Args:
         unit: The unit.
         score: From (num_channels, elements) weights to (num_channels,) scores.
     """
-    multiply = [c for c in unit.output_related if MACS.find(c.op) is not None]
+    multiply = [
+        channel
+        for channel in unit.output_related
+        if MACS.find(channel.op) is not None and len(channel.tensor.shape or ()) > 1
+    ]
     for channels in (multiply, unit.output_related, unit.input_related):
         weights = [w for c in channels if (w := c.values()) is not None]
         if weights:

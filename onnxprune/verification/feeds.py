@@ -59,7 +59,7 @@ def find_feeds(graph: Graph, session: onnxruntime.InferenceSession) -> list[Feed
     if accepted is None:
         raise OnnxPruneError(
             f"{graph.source}: onnxruntime accepts none of the random inputs that were tried "
-            f"({reason}); give feeds."
+            f"({reason}); give feeds (--feeds)."
         )
     return accepted
 
@@ -91,7 +91,8 @@ def _random(graph: Graph, sizes: Mapping[str, int], scale: int, seed: int) -> Fe
         dims, dtype = graph.shape(value), value.dtype
         if dims is None or dtype is None or dtype == ir.DataType.STRING:
             raise OnnxPruneError(
-                f"{graph.source}: random values do not fit the input '{value.name}'; give feeds."
+                f"{graph.source}: random values do not suit its input '{value.name}' ("
+                f"{'of unknown shape' if dims is None else dtype}); give feeds (--feeds)."
             )
         shape = [dim.size if dim.symbol is None else sizes[dim.symbol] for dim in dims]
         if dtype == ir.DataType.BOOL or (dtype.is_integer() and "mask" in (value.name or "")):

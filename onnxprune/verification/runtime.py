@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["RuntimeRefusal", "first_line", "open_session"]
 
 WARNING = 2
+_PREAMBLE = (
+    r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (Load model from .*? failed: ?)?(Fatal error: )?"
+)
 
 
 class RuntimeRefusal(Exception):
@@ -43,7 +47,8 @@ def open_session(
         import onnxruntime
     except ImportError:
         raise MissingExtra(
-            "Running models needs onnxruntime; install it with: pip install 'onnxprune[cpu]'."
+            "Verification runs models in onnxruntime, which is not installed; install it with "
+            "pip install 'onnxprune[cpu]', or do without (--no-verify)."
         ) from None
     options: Any = onnxruntime.SessionOptions()
     options.log_severity_level = WARNING if warnings is not None else WARNING + 1
@@ -61,8 +66,9 @@ def open_session(
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, short enough for a sentence."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """The first line of an error's text without codes and paths, short enough for a sentence."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(_PREAMBLE, "", line)[:300].rstrip(". ")
 
 
 @contextlib.contextmanager

@@ -6,15 +6,15 @@ import onnx_ir as ir
 
 from onnxprune.graph import Graph
 
-__all__ = ["signature_problems"]
+__all__ = ["describe", "signature_problems"]
 
 
 def signature_problems(original: Graph, pruned: Graph) -> list[str]:
     """How the inputs and outputs of two graphs differ in name, type or shape."""
     problems = []
     for kind in ("inputs", "outputs"):
-        before = [_describe(original, value) for value in getattr(original, kind)]
-        after = [_describe(pruned, value) for value in getattr(pruned, kind)]
+        before = [describe(original, value) for value in getattr(original, kind)]
+        after = [describe(pruned, value) for value in getattr(pruned, kind)]
         if before != after:
             changed = [f"{b} became {a}" for b, a in zip(before, after, strict=False) if a != b]
             text = "; ".join(changed) or f"{len(before)} became {len(after)}"
@@ -22,7 +22,8 @@ def signature_problems(original: Graph, pruned: Graph) -> list[str]:
     return problems
 
 
-def _describe(graph: Graph, value: ir.Value) -> str:
+def describe(graph: Graph, value: ir.Value) -> str:
+    """A value's name, type and shape, dynamic sizes as question marks."""
     shape = graph.shape(value)
     dims = "?" if shape is None else ",".join("?" if d.dynamic else str(d.size) for d in shape)
     return f"{value.name}: {value.dtype}[{dims}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from onnxprune.verification.references import (
     why_inexact,
 )
 from onnxprune.verification.runtime import RuntimeRefusal, first_line, open_session
-from onnxprune.verification.structure import signature_problems
+from onnxprune.verification.structure import describe, signature_problems
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -127,7 +128,8 @@ class Verifier:
             session = open_session(self.graph)
         except RuntimeRefusal as refusal:
             raise OnnxPruneError(
-                f"{self.graph.source}: onnxruntime does not load the original: {refusal}."
+                f"{self.graph.source}: onnxruntime does not load the original ({refusal}), so "
+                f"nothing can be verified; repair the model, or do without (--no-verify)."
             ) from None
         self.runs = [feeds] if feeds is not None else find_feeds(self.graph, session)
         self.problems = self._original_problems(session)
@@ -196,11 +198,15 @@ class Verifier:
         try:
             answers = [self._run(session, run) for run in self.runs]
         except Exception as error:
+            inputs = [describe(self.graph, value) for value in self.graph.inputs]
             raise OnnxPruneError(
-                f"{self.graph.source}: it does not run with these feeds: {first_line(error)}."
+                f"{self.graph.source}: it does not run with these feeds: {first_line(error)}; "
+                f"it takes {', '.join(inputs)}."
             ) from None
         if not differences(answers, answers).varied:
-            return ["the original's outputs do not vary, so nothing can be shown; give feeds"]
+            return [
+                "the original's outputs do not vary, so nothing can be shown; give feeds (--feeds)"
+            ]
         try:
             file = self.graph.source.path
             original = None if file is None else open_session(file)
@@ -218,6 +224,7 @@ class Verifier:
 
     def _in_float64(self, pruned: Graph, removed: Removed) -> Difference | None:
         """The same comparison where rounding plays no part; None without the torch extra."""
+        REFERENCES.find("torch")  # importing it registers the arbiter too
         arbiter = ARBITERS.find("torch")
         if arbiter is None:
             return None
@@ -237,9 +244,14 @@ class Verifier:
         return removed
 
 
-def _order(reference: str, inexact: bool) -> list[str]:
-    """The references to compare with, in turn."""
+def _order(reference: str, inexact: bool) -> Iterator[str]:
+    """The references to compare with, in turn; torch is imported when it is its turn."""
     if reference != "auto":
-        return [reference]
-    torch = ["torch"] if REFERENCES.find("torch") is not None else []
-    return [*torch, "zero-masking"] if inexact else ["zero-masking", *torch]
+        yield reference
+        return
+    if not inexact:
+        yield "zero-masking"
+    if REFERENCES.find("torch") is not None:
+        yield "torch"
+    if inexact:
+        yield "zero-masking"

@@ -248,6 +248,13 @@ def test_a_negative_size() -> None:
     assert "'w1' has a negative size" in refusal(proto)
 
 
+def test_more_axes_than_a_tensor_can_have() -> None:
+    proto = ir.to_proto(cnn())
+    proto.graph.initializer[0].dims.extend([1] * 99)
+    proto.graph.input[0].type.tensor_type.shape.dim.add()
+    assert "'w1' has 103 axes; at most 64 are supported" in refusal(proto)
+
+
 def test_an_unknown_data_type() -> None:
     proto = ir.to_proto(cnn())
     proto.graph.initializer[0].data_type = 99

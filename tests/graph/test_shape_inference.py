@@ -276,6 +276,19 @@ class TestOddNodes:
         """
         graph_of(text)
 
+    def test_a_weight_in_place_of_a_shape_is_not_a_shape_of_thousands_of_axes(self) -> None:
+        text = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[n,4] x) => (float[k] y) {
+          a = Reshape (x, w)
+          b = Unsqueeze (x, w)
+          y = ConstantOfShape (w)
+          z = Add (a, b)
+        }
+        """
+        weight = ir.Tensor(np.arange(5000), name="w")
+        assert shapes(graph_of(text, weight))["z"] is None
+
     def test_long_vectors_are_joined(self) -> None:
         text = """
         <ir_version: 8, opset_import: ["" : 17]>

@@ -408,7 +408,9 @@ def more_cases() -> Iterator[Case]:
         result = onnx.helper.make_empty_tensor_value_info("y")
         graph = onnx.helper.make_graph([node], op, inputs, [result])
         imports = [onnx.helper.make_opsetid("", opset)]
-        made = _case(f"more_{op}", onnx.helper.make_model(graph, opset_imports=imports), data, runtime=True)
+        made = _case(
+            f"more_{op}", onnx.helper.make_model(graph, opset_imports=imports), data, runtime=True
+        )
         assert made is not None, op
         return made
 

@@ -57,7 +57,10 @@ EXPECTED = {
         "Gemm_0_(0, 8)_8": "Gemm_0 Gemm_3 -> Gemm_2 Gemm_5",
         "Gemm_2_(0, 7)_7": "Gemm_2 -> Gemm_3",
     },
-    "unknown_operator": {"Conv_0_(0, 8)_8": "Conv_0 -> Conv_1", "Conv_3_(0, 4)_4": "Conv_3 -> Conv_4"},
+    "unknown_operator": {
+        "Conv_0_(0, 8)_8": "Conv_0 -> Conv_1",
+        "Conv_3_(0, 4)_4": "Conv_3 -> Conv_4",
+    },
     "gather_channels": {
         "Conv_0_(1, 7)_3": "Conv_0 ->",
         "Conv_0_(0, 8)_4": "Conv_0 -> Conv_2",

@@ -1,0 +1,91 @@
+"""Comparing answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from onnxprune.verification.compare import ABSOLUTE, RELATIVE, Difference, compare, differences
+
+
+def _compared(answer: object, reference: object) -> Difference:
+    return compare({"y": np.asarray(answer)}, {"y": np.asarray(reference)})
+
+
+def test_equal_answers() -> None:
+    found = _compared([1.0, 2.0], [1.0, 2.0])
+    assert found == Difference(0, 0, True)
+    assert found.agrees
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -100.0, 1e6])
+def test_the_tolerance_is_absolute_and_relative(value: float) -> None:
+    allowed = ABSOLUTE + RELATIVE * abs(value)
+    assert _compared([value + 0.99 * allowed], [value]).agrees
+    assert _compared([value - 0.99 * allowed], [value]).agrees
+    beyond = _compared([value + 1.01 * allowed], [value])
+    assert not beyond.agrees
+    assert beyond.excess == pytest.approx(1.01, rel=1e-3)
+    assert beyond.error == pytest.approx(1.01 * allowed, rel=1e-3)
+
+
+def test_the_tolerance_is_what_is_promised() -> None:
+    assert (ABSOLUTE, RELATIVE) == (1e-5, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "agree"),
+    [
+        ([np.nan, 1], [np.nan, 1], True),
+        ([np.nan, 1], [0, 1], False),
+        ([0, 1], [np.nan, 1], False),
+        ([np.inf, 1], [np.inf, 1], True),
+        ([-np.inf, 1], [np.inf, 1], False),
+        ([np.inf, 1], [0, 1], False),
+        ([1e30, 1], [np.inf, 1], False),
+        ([np.nan, 1], [np.inf, 1], False),
+    ],
+)
+def test_nan_and_infinity(answer: list[float], reference: list[float], agree: bool) -> None:
+    assert _compared(answer, reference).agrees is agree
+
+
+def test_shapes_must_be_equal_even_where_they_broadcast() -> None:
+    found = _compared(np.ones((2, 1)), np.ones((2, 3)))
+    assert found == Difference(np.inf, np.inf, False)
+    assert not _compared(np.ones(()), np.ones((1,))).agrees
+
+
+def test_integers_booleans_and_strings() -> None:
+    assert _compared([3, 4], [3, 4]).agrees
+    assert not _compared([3, 5], [3, 4]).agrees
+    assert _compared(np.array([2, 3], np.uint8), np.array([2, 3], np.uint8)).agrees
+    assert not _compared(np.array([2, 3], np.uint8), np.array([3, 3], np.uint8)).agrees
+    assert _compared([True, False], [True, False]).agrees
+    assert not _compared([True, True], [True, False]).agrees
+    assert _compared(["a", "b"], ["a", "b"]).agrees
+    assert not _compared(["a", "c"], ["a", "b"]).agrees
+
+
+def test_nothing_agrees_with_nothing() -> None:
+    assert _compared(np.zeros((0, 3)), np.zeros((0, 3))) == Difference(0, 0, False)
+
+
+def test_constant_references_do_not_vary() -> None:
+    assert not _compared([1.0, 1.0], [1.0, 1.0]).varied
+    assert not _compared([np.nan, np.inf], [np.nan, np.inf]).varied
+    assert _compared([1.0, 2.0], [1.0, 2.0]).varied
+
+
+def test_the_worst_output_of_the_worst_run_counts() -> None:
+    good = {"a": np.array([1.0, 2.0]), "b": np.array([0.0])}
+    bad = {"a": np.array([1.0, 2.0]), "b": np.array([0.5])}
+    assert compare(good, good).agrees
+    assert not compare(bad, good).agrees
+    found = differences([good, bad, good], [good, good, good])
+    assert (found.error, found.varied, found.agrees) == (0.5, True, False)
+
+
+def test_every_run_has_its_reference() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        differences([{}], [])
