@@ -135,12 +135,12 @@ class Atoms:
         self._freeze_against(b, live_a, a, reason)
         live_a, live_b = _pack(self.living(a)), _pack(self.living(b))
         used = np.concatenate([live_a > 0, live_b > 0], axis=1)
-        patterns, pattern = np.unique(used, axis=0, return_inverse=True)
-        if len(patterns) > 1:  # one learns from the other: each is looked at afresh
+        if (used != used[:1]).any():  # one learns from the other: each is looked at afresh
+            patterns, pattern = np.unique(used, axis=0, return_inverse=True)
             for i in range(len(patterns)):
                 rows = pattern.reshape(-1) == i
                 self.unify(first[rows], second[rows], reason)
-        elif used.size and patterns[0].any():
+        elif used.any():
             left = [column for column in live_a.T if column[0] > 0]
             right = [column for column in live_b.T if column[0] > 0]
             if self._pair_up(left, right, reason):
@@ -155,6 +155,9 @@ class Atoms:
 
     def _pair_up(self, left: list[Ids], right: list[Ids], reason: int) -> bool:
         """Unify full columns of living atoms; whether there is more to learn from what is left."""
+        if len(left) == 1 == len(right):
+            self.merge(left[0], right[0], reason)
+            return False
         for alike in (np.array_equal, _isomorphic):
             for i, j in itertools.product(range(len(left)), range(len(right))):
                 if alike(left[i], right[j]):
@@ -163,9 +166,7 @@ class Atoms:
                     if alike is _isomorphic:
                         return bool(left or right)
                     return self._pair_up(left, right, reason)
-        if len(left) == 1 == len(right):
-            self.merge(left[0], right[0], reason)
-        elif len(left) == 1 and right:
+        if len(left) == 1 and right:
             self.substitute(left[0], np.stack(right, axis=1), reason)
         elif len(right) == 1 and left:
             self.substitute(right[0], np.stack(left, axis=1), reason)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .sentence import Sentence, parse
+from onnxprune.axes.sentence import Sentence, parse
 
 __all__ = ["Barred", "Rule"]
 

@@ -33,7 +33,7 @@ from functools import lru_cache
 
 from onnxprune.errors import SentenceError
 
-__all__ = ["ELLIPSIS", "FREE", "WHOLE", "Axis", "Operand", "Sentence", "Term", "parse"]
+__all__ = ["ELLIPSIS", "FREE", "Axis", "Operand", "Sentence", "Term", "parse"]
 
 _SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(:(-?[1-9]\d*)?)?", re.ASCII)
 
@@ -56,7 +56,7 @@ class Term:
         return self.text + index + ("!" if self.statistic else "")
 
 
-WHOLE, FREE, ELLIPSIS = Term("_"), Term("~"), Term("...")
+FREE, ELLIPSIS = Term("~"), Term("...")
 
 
 @dataclass(frozen=True, slots=True)

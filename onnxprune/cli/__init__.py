@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import io
 import logging
-import os
 import sys
 from typing import Any
 
@@ -85,9 +84,6 @@ def _run(arguments: list[str]) -> int:
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else "onnxprune"
         return _fail(f"{error.format_message().rstrip('.')} (see '{path} --help')")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if "--debug" in arguments:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -58,9 +59,13 @@ def emit(form: str, report: object, text: Callable[[Any], str]) -> None:
     if form == "json":
         written = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
         # Valid JSON may hold these as they are; a terminal must not see them.
-        print(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", written))
+        written = re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", written)
     else:
-        print(text(report))
+        written = text(report)
+    try:
+        print(written, flush=True)
+    except BrokenPipeError:  # who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

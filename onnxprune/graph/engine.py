@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from onnxprune.graph import fallback, loops
+from onnxprune.graph.corrections import correct
 from onnxprune.graph.expressions import manageable
-from onnxprune.graph.guards import MOST_RANK, implausible, lengthy
-from onnxprune.graph.slices import infer_slice
+from onnxprune.graph.guards import MOST_RANK, distrusted, implausible, lengthy
 
 if TYPE_CHECKING:
     from onnx_shape_inference import OpShapeInferenceRegistry, ShapeInferenceContext
@@ -78,7 +78,7 @@ class _Walk:
             loops.bind(node, body)
             self.graph(body)
         if not implausible(node):
-            answered = not lengthy(node) and self._apply_rule(node)
+            answered = not (lengthy(node) or distrusted(node)) and self._apply_rule(node)
             answered = answered and all(value.shape is not None for value in node.outputs)
             if not answered and not bodies:
                 fallback.ask(node, self._model)
@@ -96,8 +96,7 @@ class _Walk:
             return False
         try:
             rule(context, node)
-            if node.op_type == "Slice" and node.domain == "":
-                infer_slice(context, node)
+            correct(context, node)
         except Exception as error:
             logger.info("no shape from the rule of node %r: %s", node.name, error)
             for value in node.outputs:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-__all__ = ["evaluate", "manageable", "symbols_of"]
+__all__ = ["evaluate", "manageable", "symbols_of", "without_ceiling"]
 
 _LONGEST = 1_000
 _HIGHEST_POWER = 8
@@ -78,6 +78,18 @@ def evaluate(text: str, sizes: Mapping[str, int]) -> int | None:
     except (SyntaxError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
         return None
     return int(value) if value.denominator == 1 else None
+
+
+def without_ceiling(text: str) -> str:
+    """Say ``ceiling(x)`` as ``-floor(-x)``, for a parser that does not know the former."""
+    while (start := text.find("ceiling(")) >= 0:
+        depth, end = 1, start + len("ceiling(")
+        while depth and end < len(text):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        inner = text[start + len("ceiling(") : end - 1]
+        text = f"{text[:start]}(-floor(-({inner}))){text[end:]}"
+    return text
 
 
 def _value(node: ast.expr, known: Mapping[str, Fraction]) -> _Number:

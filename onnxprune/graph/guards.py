@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from onnxprune.graph.nested import integer
 
-__all__ = ["MOST_RANK", "implausible", "lengthy"]
+__all__ = ["MOST_RANK", "distrusted", "implausible", "lengthy"]
 
 MOST_RANK = 64
 """Axes that a tensor may have; numpy allows no more either."""
@@ -43,6 +43,22 @@ def _count(value: ir.Value | None) -> int:
     if value is not None and value.const_value is not None:
         return value.const_value.size
     return _length(value)
+
+
+def distrusted(node: ir.Node) -> bool:
+    """Tell whether onnx-shape-inference is known to be wrong about a node.
+
+    It takes an operand that is known only at run time for one that is not there: a Split into
+    given parts for one into equal parts, a Squeeze of given axes for one of all. And it forgets
+    the axis of a Unique, and that a Resize may keep the aspect ratio.
+    """
+    if node.domain != "":
+        return False
+    if node.op_type in ("Split", "Squeeze"):
+        operand = node.inputs[1] if len(node.inputs) > 1 else None
+        return operand is not None and operand.const_value is None
+    forgotten = {"Unique": "axis", "Resize": "keep_aspect_ratio_policy"}
+    return forgotten.get(node.op_type) in node.attributes
 
 
 def lengthy(node: ir.Node) -> bool:

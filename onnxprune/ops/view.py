@@ -52,12 +52,6 @@ class Op:
         """The opset version of the operator's domain."""
         return self._graph.model.opset_imports.get(self.node.domain, 1)
 
-    @property
-    def inputs(self) -> int:
-        """The number of inputs, absent ones at the end not counted."""
-        present = [i for i in range(len(self.node.inputs)) if self.has(i)]
-        return present[-1] + 1 if present else 0
-
     def attr(self, name: str, default: T) -> T:
         """The value of an attribute; lists of integers come as lists.
 

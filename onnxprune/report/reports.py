@@ -139,7 +139,7 @@ def inspect_report(units: Units) -> InspectReport:
     graph, found = units.graph, cost(units.graph)
     record = read_record(graph.model)
     return InspectReport(
-        model=str(graph.source),
+        model=_file(graph.source),
         opset=graph.opset(),
         nodes=len(graph.nodes),
         inputs={v.name or "": _type(graph, v) for v in graph.inputs},
@@ -162,7 +162,7 @@ def prune_report(
     files = output is not None and units.graph.source.path is not None
     written = output.stat().st_size if files and output is not None else after.bytes
     return PruneReport(
-        output=str(output) if output is not None else None,
+        output=_file(output) if output is not None else None,
         params=Change(before.params, after.params),
         bytes=Change(
             _bytes(units.graph, before) if files else before.bytes,
@@ -183,8 +183,8 @@ def prune_report(
 def verify_report(units: Units, pruned: Path, verdict: Verdict) -> VerifyReport:
     """Report on a verification; the units hold the choices that were verified."""
     return VerifyReport(
-        model=str(units.graph.source),
-        pruned=str(pruned),
+        model=_file(units.graph.source),
+        pruned=_file(pruned),
         channels=sum(unit.num_channels for unit in units.mutable),
         removed=sum(int((~unit.mask).sum()) for unit in units.mutable),
         verified=verdict.passed,
@@ -219,6 +219,11 @@ def _barriers(units: Units) -> list[BarrierReport]:
             key = (unit.barrier.op, unit.barrier.node, unit.barrier.reason)
             held.setdefault(key, []).append(unit.name)
     return [BarrierReport(*key, names) for key, names in held.items()]
+
+
+def _file(path: object) -> str:
+    """The name of a file, which need not be text."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _type(graph: Graph, value: object) -> str:

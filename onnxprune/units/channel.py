@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,12 @@ import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "Elements"]
+
+Elements = npt.NDArray[np.float64]
+
+_BLOCK = 1 << 22
+"""Elements of a weight that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,13 +59,25 @@ class Channel:
         """How many positions each channel has."""
         return int(self.positions.shape[1])
 
-    def values(self) -> npt.NDArray[np.float64] | None:
-        """What each channel owns of the tensor, (num_channels, elements); None if computed."""
+    def reduce(self, score: Callable[[Elements], Elements]) -> Elements | None:
+        """A score of what each channel owns of the tensor, a few channels at a time.
+
+        Args:
+            score: From (channels, elements) weights to (channels,) scores.
+
+        Returns:
+            (num_channels,) scores, None for a tensor that is computed while the model runs.
+        """
         if self.tensor.const_value is None:
             return None
         array = np.moveaxis(self.tensor.const_value.numpy(), self.axis, 0)
-        rows = array.reshape(len(array), -1)[self.positions]
-        return rows.reshape(self.num_channels, -1).astype(np.float64)
+        owned = self.expand_ratio * max(1, array[0].size)
+        scores = [
+            score(array[rows].reshape(len(rows), -1).astype(np.float64))
+            for rows in np.array_split(self.positions, math.ceil(len(array) * owned / _BLOCK))
+            if len(rows)
+        ]
+        return np.concatenate(scores)
 
     def __str__(self) -> str:
         return (

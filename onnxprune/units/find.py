@@ -62,11 +62,12 @@ class _Draft:
     order: tuple[int, int] = (0, 0)
 
     def add(self, channel: Channel, role: int, place: int) -> None:
-        """Note a channel; tensors of one module that say the same count once."""
+        """Note a channel; tensors of one module or node that say the same count once."""
 
         def known(channels: list[Channel]) -> bool:
             return any(
-                c.name == channel.name and np.array_equal(c.positions, channel.positions)
+                (c.name == channel.name or c.node == channel.node)
+                and np.array_equal(c.positions, channel.positions)
                 for c in channels
             )
 

@@ -6,19 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from onnxprune.ops import MACS
+from onnxprune.units.channel import Elements
 
 if TYPE_CHECKING:
     from onnxprune.units.unit import MutableChannelUnit
 
 __all__ = ["mean_over_producers"]
 
-Scores = npt.NDArray[np.float64]
 
-
-def mean_over_producers(unit: MutableChannelUnit, score: Callable[[Scores], Scores]) -> Scores:
+def mean_over_producers(
+    unit: MutableChannelUnit, score: Callable[[Elements], Elements]
+) -> Elements:
     """(num_channels,) the mean over a unit's producers of a score of their weights.
 
     Producers are the operators that multiply (convolutions, matrix products), as in MMRazor,
@@ -35,7 +35,7 @@ def mean_over_producers(unit: MutableChannelUnit, score: Callable[[Scores], Scor
         if MACS.find(channel.op) is not None and len(channel.tensor.shape or ()) > 1
     ]
     for channels in (multiply, unit.output_related, unit.input_related):
-        weights = [w for c in channels if (w := c.values()) is not None]
-        if weights:
-            return np.asarray(np.mean([score(w) for w in weights], axis=0))
+        scores = [found for c in channels if (found := c.reduce(score)) is not None]
+        if scores:
+            return np.asarray(np.mean(scores, axis=0))
     return np.ones(unit.num_channels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import proto, units_of
+from helpers import check_pruned, ints, proto, units_of
 from small import MODELS
 
 from onnxprune.budget import Budget, cost, macs, params, ratio
@@ -178,22 +178,32 @@ def test_an_unknown_importance(units: Units) -> None:
         choose(units, Budget("maks", 0.5))
 
 
-@pytest.mark.parametrize("budget", [ratio(0.01), macs(0.6), params(0.7)])
-@pytest.mark.parametrize("seed", range(4))
-def test_no_tensor_is_emptied(budget: Budget, seed: int) -> None:
-    """Gathered and sliced parts of a unit must keep something, and within the budget."""
-    for name in ("gather_channels", "slice_channels", "split_channels", "unequal_concats"):
-        units = units_of(MODELS[name]())
-        rng = np.random.default_rng(seed)
-        for unit in units.mutable:  # other weights, other channels
-            rng.shuffle(unit.atoms)
-        try:
-            choose(units, budget)
-        except BudgetError:
-            continue
-        assert next(units.empty(), None) is None
-        if budget.of != "ratio":
-            assert _measure(budget.of, units) <= budget.fraction
+@pytest.mark.parametrize("budget", [ratio(0.125), ratio(0.5), macs(0.6), params(0.7)])
+@pytest.mark.parametrize("important", [[5, 4, 6, 7], [0, 5, 6, 7]])
+def test_no_tensor_is_emptied(budget: Budget, important: list[int]) -> None:
+    """The sum over the first half of the channels needs one of them, within the budget."""
+    weight = np.ones((8, 3, 1, 1), np.float32)
+    weight[important] = 9
+    weight[2] = 2
+    model = proto(
+        """(float[N,3,4,4] x) => (float[N,2,4,4] y) {
+            a = Conv(x, w0)
+            p = Slice(a, start, end, axis)
+            m = ReduceSum(p, axis)
+            b = Mul(a, m)
+            y = Conv(b, w1)
+        }""",
+        "w1 2 8 1 1",
+        **{"w0": weight, "start": ints(0), "end": ints(4), "axis": ints(1)},
+    )
+    units = units_of(model)
+    choose(units, budget)
+    (unit,) = units.mutable
+    assert unit.mask[0 if 0 in important else 2], "the best of those that are needed"
+    assert next(units.empty(), None) is None
+    if budget.of != "ratio":
+        assert _measure(budget.of, units) <= budget.fraction
+    check_pruned(model, units)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxprune.graph import Dim
-from onnxprune.graph.expressions import evaluate, manageable, symbols_of
+from onnxprune.graph.expressions import evaluate, manageable, symbols_of, without_ceiling
 from onnxprune.graph.fallback import merge
 from onnxprune.graph.symbols import Symbols
 
@@ -88,6 +88,12 @@ class TestExpressions:
 
     def test_symbols_are_named_in_order_and_functions_are_none(self) -> None:
         assert symbols_of("floor(b/2) + Max (a.x, b) + sum_1") == ["b", "a.x", "sum_1"]
+
+    @given(st.integers(0, 99))
+    def test_ceilings_can_be_said_with_floors(self, a: int) -> None:
+        text = "2*ceiling(ceiling(a/2)/3 + (1)) + ceiling(a)"
+        assert "ceiling" not in without_ceiling(text)
+        assert evaluate(without_ceiling(text), {"a": a}) == evaluate(text, {"a": a})
 
     @given(st.integers(1, 99), st.integers(1, 99), st.integers(1, 9))
     def test_the_value_is_that_of_the_engine(self, a: int, b: int, k: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-
 from helpers import choose, ints, proto, units_of
+
 from onnxprune.axes import Barred, Rule
 from onnxprune.graph import load
 from onnxprune.ops import macs_of, operator_name, rules_for

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from helpers import check_model, ints, proto
 
 Weights = dict[str, np.ndarray]

@@ -8,8 +8,6 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx.numpy_helper import from_array, to_array
-
 import small_shapes  # noqa: F401 - registers its models
 from helpers import (
     check_model,
@@ -25,12 +23,14 @@ from helpers import (
     units_of,
     zeroed,
 )
+from onnx.numpy_helper import from_array, to_array
+from random_graphs import Network
+from small import MODELS
+
 from onnxprune.errors import ChoiceError
 from onnxprune.graph import load, save
 from onnxprune.rewrite import prune
 from onnxprune.units import find_units
-from random_graphs import Network
-from small import MODELS
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -221,3 +221,22 @@ def test_weights_are_sliced_when_they_are_read(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(weight, ir.LazyTensor)
     assert list(weight.numpy().shape) == list(weight.shape)
     assert read
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_nested_graphs_read_the_original_size(flag: bool) -> None:
+    body = """(float[N,6] x, bool c) => (float[N,5] y, int64[2] z) {
+        h = MatMul(x, w0)
+        s = Shape(h)
+        z = If(c) <
+            then_branch = g1 () => (int64[2] a) { a = Add(s, s) },
+            else_branch = g2 () => (int64[2] b) { b = Identity(s) }
+        >
+        y = MatMul(h, w1)
+    }"""
+    model = proto(body, "w0 6 8, w1 8 5")
+    units = units_of(model)
+    choose(units, 0)
+    feeds = {**feeds_of(model), "c": np.array(flag)}
+    found = run(to_proto(prune(units)), feeds)
+    assert np.array_equal(found["z"], run(model, feeds)["z"])

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from helpers import choose, to_proto, units_of
 from hypothesis import given
 from hypothesis import strategies as st
+from small import MODELS
 
-from helpers import choose, to_proto, units_of
 from onnxprune.errors import ChoiceError
 from onnxprune.graph import Graph, load, save
 from onnxprune.rewrite import prune, read_record, recall
 from onnxprune.rewrite.record import PREFIX, pack, unpack
 from onnxprune.units import Units, find_units
-from small import MODELS
 
 
 @pytest.fixture

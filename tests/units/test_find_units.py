@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-
 import small_shapes  # noqa: F401 - registers its models
 from helpers import proto, units_of
-from onnxprune.units import MutableChannelUnit, Units
 from small import MODELS
+
+from onnxprune.units import MutableChannelUnit, Units
 
 
 def described(units: Units) -> dict[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from helpers import units_of
+from small import MODELS
+
 from onnxprune.errors import ChoiceError, OnnxPruneError
 from onnxprune.graph import load
 from onnxprune.units import (
@@ -15,7 +16,6 @@ from onnxprune.units import (
     Units,
     find_units,
 )
-from small import MODELS
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def unit(units: Units) -> MutableChannelUnit:
 
 def test_a_count_keeps_the_channels_of_the_largest_weights(unit: MutableChannelUnit) -> None:
     unit.current_choice = 3
-    weights = unit.output_related[0].values()
+    weights = unit.output_related[0].tensor.const_value
     assert weights is not None
-    largest = np.argsort(-np.abs(weights).mean(axis=1))[:3]
+    largest = np.argsort(-np.abs(weights.numpy()).mean(axis=(1, 2, 3)))[:3]
     assert np.flatnonzero(unit.mask).tolist() == sorted(largest)
     assert unit.current_choice == 3
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import onnx
 import pytest
-
 import small_shapes  # noqa: F401 - registers its models
 from helpers import choose, units_of
-from onnxprune.axes import Labels
-from onnxprune.rewrite import prune
 from random_graphs import Network
 from small import MODELS
+
+from onnxprune.axes import Labels
+from onnxprune.rewrite import prune
 
 REASON = "no rule for the operator strange::Op"
 
