@@ -114,12 +114,19 @@ def _change(name: str, change: Change) -> str:
 
 def _barriers(barriers: Sequence[BarrierReport]) -> list[str]:
     """Barriers other than the model's own inputs and outputs, which nobody expects to go."""
-    inner = [barrier for barrier in barriers if barrier.op]
+    alike: dict[tuple[str, str], list[BarrierReport]] = {}
+    for barrier in barriers:
+        if barrier.op:
+            alike.setdefault((barrier.op, barrier.reason), []).append(barrier)
     lines = [
-        f"barrier     {barrier.op} '{barrier.node}': {barrier.reason} "
-        f"({_count(len(barrier.units), 'unit')})"
-        for barrier in inner[:SHOWN]
+        f"barrier     {op} '{group[0].node}'{_more(len(group) - 1)}: {reason} "
+        f"({_count(sum(len(barrier.units) for barrier in group), 'unit')})"
+        for (op, reason), group in list(alike.items())[:SHOWN]
     ]
-    if len(inner) > SHOWN:
-        lines.append(f"            and {_count(len(inner) - SHOWN, 'more barrier')}")
+    if len(alike) > SHOWN:
+        lines.append(f"            and {_count(len(alike) - SHOWN, 'more barrier')}")
     return lines
+
+
+def _more(number: int) -> str:
+    return f" and {number:,} more" if number else ""

@@ -82,12 +82,18 @@ def test_all_the_parameters_are_all_of_them() -> None:
 
 
 def test_many_barriers_are_counted() -> None:
-    barriers = [BarrierReport("Op", f"n{i}", "a reason", ["u"] * (i + 1)) for i in range(11)]
+    barriers = [BarrierReport("Op", f"n{i}", f"reason {i}", ["u"] * (i + 1)) for i in range(11)]
     lines = prune_text(_report(barriers=[BarrierReport("", "x", "input", ["u"]), *barriers]))
-    assert "barrier     Op 'n0': a reason (1 unit)\n" in lines
-    assert "barrier     Op 'n7': a reason (8 units)\n            and 3 more barriers\n" in lines
+    assert "barrier     Op 'n0': reason 0 (1 unit)\n" in lines
+    assert "barrier     Op 'n7': reason 7 (8 units)\n            and 3 more barriers\n" in lines
     assert "n8" not in lines
     assert "'x'" not in lines
+
+
+def test_barriers_alike_are_one_line() -> None:
+    barriers = [BarrierReport("Op", f"n{i}", "a reason", ["u"] * (i + 1)) for i in range(3)]
+    lines = prune_text(_report(barriers=barriers))
+    assert "barrier     Op 'n0' and 2 more: a reason (6 units)\n" in lines
 
 
 def test_a_model_in_memory_has_the_bytes_of_its_weights() -> None:
