@@ -22,16 +22,16 @@ INTRODUCTION = """# The zoo
 
 Written by `make table`. Every model of `models/`, its parameters random, exported by both of
 torch's exporters with a static and a dynamic batch, pruned to half of every unit by the size of
-the weights and at random choices; each of the {results} results was loaded in onnxruntime without
-a warning and compared with the original without the removed channels (slices zero in onnxruntime;
+the weights and at random choices; each of the {results} results was loaded in onnxruntime without a
+warning and compared with the original without the removed channels (slices zero in onnxruntime;
 at half also slices missing in torch), within |difference| <= 1e-5 + 1e-4 * |reference|. Models
 with a failure: {failed}.
 
 Columns: units that may lose channels; the share of the parameters that some choice could remove;
 CPU seconds for labelling and finding units; parameters, multiply-accumulates of one sample and
 median latency of one inference on one thread, before and after (at half of every unit); choices
-checked; the
-largest difference of any output element. Random weights: the table says nothing of accuracy.
+checked; the largest difference of any output element. Random weights: the table says nothing of
+accuracy.
 
 torch {torch}, onnxruntime {onnxruntime}, {machine}. The machine was shared: compare latencies
 within a row only.

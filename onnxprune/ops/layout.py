@@ -28,6 +28,8 @@ def reshape(op: Op) -> Rule | Barred:
     left, right, sizes = terms
     if op.type == "Squeeze" and op.numbers("axes", 1, 13) is None and not _ones(op):
         return Barred("it has no axes and would drop those that shrink to one index")
+    if op.type == "Reshape" and op.attr("allowzero", 0) not in (0, 1):
+        return Barred("its allowzero is neither 0 nor 1")
     if op.type == "Reshape" and any(left[i : i + 1] != right[i : i + 1] for i in _copied(op)):
         return Barred("it copies a size from an axis that corresponds to another one")
     return Rule(

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import onnx_ir as ir
 
+from onnxprune.axes import Barrier
 from onnxprune.budget import Cost, cost
 from onnxprune.graph import Graph
 from onnxprune.rewrite import read_record
@@ -213,12 +214,11 @@ def _unit(unit: MutableChannelUnit) -> UnitReport:
 
 
 def _barriers(units: Units) -> list[BarrierReport]:
-    held: dict[tuple[str, str, str], list[str]] = {}
+    held: dict[Barrier, list[str]] = {barrier: [] for barrier in units.barriers()}
     for unit in units:
         if unit.barrier is not None:
-            key = (unit.barrier.op, unit.barrier.node, unit.barrier.reason)
-            held.setdefault(key, []).append(unit.name)
-    return [BarrierReport(*key, names) for key, names in held.items()]
+            held[unit.barrier].append(unit.name)
+    return [BarrierReport(b.op, b.node, b.reason, names) for b, names in held.items()]
 
 
 def _file(path: object) -> str:

@@ -119,8 +119,8 @@ def _barriers(barriers: Sequence[BarrierReport]) -> list[str]:
         if barrier.op:
             alike.setdefault((barrier.op, barrier.reason), []).append(barrier)
     lines = [
-        f"barrier     {op} '{group[0].node}'{_more(len(group) - 1)}: {reason} "
-        f"({_count(sum(len(barrier.units) for barrier in group), 'unit')})"
+        f"barrier     {op} '{group[0].node}'{_more(len(group) - 1)}: {reason}"
+        f"{_held(sum(len(barrier.units) for barrier in group))}"
         for (op, reason), group in list(alike.items())[:SHOWN]
     ]
     if len(alike) > SHOWN:
@@ -130,3 +130,7 @@ def _barriers(barriers: Sequence[BarrierReport]) -> list[str]:
 
 def _more(number: int) -> str:
     return f" and {number:,} more" if number else ""
+
+
+def _held(units: int) -> str:
+    return f" ({_count(units, 'unit')})" if units else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import overload
 
@@ -91,9 +92,16 @@ class Units(Sequence[MutableChannelUnit]):
         return prunable / total if total else 0.0
 
     def barriers(self) -> list[Barrier]:
-        """The barriers that keep units whole, in topological order."""
+        """What keeps parts of the weights whole, first what holds units in topological order."""
         found = dict.fromkeys(unit.barrier for unit in self._units if unit.barrier is not None)
-        return list(found)
+        atoms = self.labels.atoms
+        weights = (self.labels.axes.get(v, ()) for v in self.graph.initializers.values())
+        for axes in (axes for axes in weights if len(axes) > 1):  # the rest follows these
+            for factor in itertools.chain.from_iterable(axes):
+                if factor.label is not None:
+                    reasons = np.unique(atoms.why(atoms.expand(factor.label)))
+                    found |= dict.fromkeys(self.labels.barriers[i] for i in reasons if i >= 0)
+        return [barrier for barrier in found if barrier.kind != "whole"]
 
     def empty(self) -> Iterator[tuple[ir.Value, Ids]]:
         """Tensors of which the choices would leave nothing, with the label at fault."""
