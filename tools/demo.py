@@ -66,7 +66,7 @@ def main() -> None:
     for name, *cells in rows:
         print(f"{name:30}{cells[0]:>14}{cells[1]:>14}")
     print(
-        f"\n{len(units.mutable)} units, {units.prunable_share():.2%} of the parameters prunable; "
+        f"\n{len(units.mutable)} units, {units.prunable_share():.3%} of the parameters prunable; "
         f"found, chosen, pruned and saved in {seconds:.2f} s"
         f"\nparity with the original without the removed channels, on real images "
         f"({verdict.tolerance}):"

@@ -94,7 +94,7 @@ def merge_copies(model: ir.Model) -> None:
     """Undo :func:`unshare` where it can be undone: copies that are still equal become one again.
 
     Only ``x`` and its copies ``x__2``, ``x__3``... are compared, so no other initializer loses
-    its name.
+    its name; those whose metadata differ stay apart.
 
     Args:
         model: The model, changed in place.
@@ -108,11 +108,12 @@ def merge_copies(model: ir.Model) -> None:
         members = list(group)
         if len(members) < 2:
             continue
-        kept: dict[tuple[ir.DataType, bytes], ir.Value] = {}
+        kept: dict[tuple[object, ...], ir.Value] = {}
         for value in members:
             tensor = value.const_value
             assert tensor is not None
-            first = kept.setdefault((tensor.dtype, tensor.tobytes()), value)
+            said = tuple(sorted(tensor.metadata_props.items()))
+            first = kept.setdefault((tensor.dtype, tensor.tobytes(), said), value)
             if first is not value and not value.is_graph_output():
                 value.replace_all_uses_with(first)
                 del initializers[str(value.name)]

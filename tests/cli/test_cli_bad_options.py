@@ -85,7 +85,7 @@ def test_unknown_names(refused: Refused) -> None:
     ("path", "says"),
     [
         (".", ".: this is a directory; give the path of a file in it"),
-        ("model.onnx", "model.onnx: the file exists; choose another name, or force"),
+        ("model.onnx", "model.onnx: the file exists; choose another name, or force it (--force)"),
         ("nowhere/file", "nowhere/file: there is no folder nowhere; create it first"),
         ("model.onnx/file", "model.onnx/file: there is no folder model.onnx"),
         ("/proc/file", "/proc/file: cannot be written"),
