@@ -100,7 +100,9 @@ def check_target(target: Path, force: bool) -> None:
         if target.is_dir():
             raise SaveError(f"{target}: this is a directory; give the path of a file in it")
         if os.path.lexists(target) and not force:
-            raise SaveError(f"{target}: the file exists; choose another name, or force it (--force)")
+            raise SaveError(
+                f"{target}: the file exists; choose another name, or force it (--force)"
+            )
         if not target.parent.is_dir():
             raise SaveError(f"{target}: there is no folder {target.parent}; create it first")
         if not os.access(target.parent, os.W_OK | os.X_OK):
