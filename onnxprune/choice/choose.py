@@ -87,7 +87,10 @@ def sample(units: Units, seed: int, ratio: tuple[float, float] = (0.3, 1.0)) -> 
 def _free(units: Units, protect: Sequence[str]) -> list[MutableChannelUnit]:
     """The units that may lose channels and are not protected."""
     if not units.mutable:
-        reasons = "; ".join(str(barrier).rstrip(".") for barrier in units.barriers()[:3])
+        distinct: dict[tuple[str, str], str] = {}
+        for barrier in sorted(units.barriers(), key=lambda barrier: not barrier.op):
+            distinct.setdefault((barrier.op, barrier.reason), str(barrier).rstrip("."))
+        reasons = "; ".join(list(distinct.values())[:3])
         raise NothingToPrune(
             f"{units.graph.source}: no unit may lose channels"
             + (f", since {reasons}." if reasons else ", since no two layers share channels.")

@@ -90,10 +90,10 @@ def command(
     with progress(f"verifying {output}"):
         verdict = None if no_verify else verify(units, pruned, None, inputs, reference)
     proven = verdict is None or verdict.passed
+    files: tuple[Path, ...] = ()
     if proven or keep_failed:
-        _write(units, pruned, output, save_choices, force)
-    written = output if proven or keep_failed else None
-    emit(form, prune_report(units, pruned, verdict, written), prune_text)
+        files = _write(units, pruned, output, save_choices, force)
+    emit(form, prune_report(units, pruned, verdict, files), prune_text)
     if verdict is not None:
         verdict.check()
 
@@ -110,7 +110,7 @@ def _check_targets(output: Path, save_choices: Path | None, force: bool) -> None
 
 def _write(
     units: Units, pruned: Graph, output: Path, save_choices: Path | None, force: bool
-) -> None:
+) -> tuple[Path, ...]:
     """Write the model, and first its choices, which vanish again if the model cannot follow."""
     from onnxprune.choice import Choices
     from onnxprune.graph import save
@@ -119,7 +119,7 @@ def _write(
     try:
         if save_choices is not None:
             save_choices.write_text(Choices.of(units).to_json(), encoding="utf-8")
-        save(pruned, output, force=force)
+        return save(pruned, output, force=force)
     except BaseException as error:
         if save_choices is not None and is_new:
             save_choices.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def save(
     *,
     force: bool = False,
     external: bool | None = None,
-) -> None:
+) -> tuple[Path, ...]:
     """Write a model to a file.
 
     The file appears under its name when it is complete, never before; if anything goes wrong,
@@ -48,6 +48,9 @@ def save(
         force: Replace an existing file.
         external: Whether to put weights into a second file, ``<name>.data`` beside the first;
             small tensors are in the first in any case. None decides by their size.
+
+    Returns:
+        The files written: the model, then its data file if it has one.
 
     Raises:
         SaveError: If the file exists, or cannot be written.
@@ -84,6 +87,7 @@ def save(
         raise SaveError(f"{target}: cannot be written: {error}") from error
     if split:
         _invalidate(source, data)
+    return targets
 
 
 def check_target(target: Path, force: bool) -> None:

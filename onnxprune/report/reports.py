@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -156,18 +157,24 @@ def inspect_report(units: Units) -> InspectReport:
 
 
 def prune_report(
-    units: Units, pruned: Graph, verdict: Verdict | None, output: Path | None
+    units: Units, pruned: Graph, verdict: Verdict | None, files: Sequence[Path]
 ) -> PruneReport:
-    """Report on a pruning; `verdict` is None where it was not verified."""
+    """Report on a pruning.
+
+    Args:
+        units: The units of the original, with their choices.
+        pruned: The pruned graph.
+        verdict: What verification found, None where it was not asked for.
+        files: The files of the pruned model, the model itself first; empty if none was written.
+    """
     before, after = cost(units.graph), cost(pruned)
-    files = output is not None and units.graph.source.path is not None
-    written = output.stat().st_size if files and output is not None else after.bytes
+    on_disk = bool(files) and units.graph.source.path is not None
     return PruneReport(
-        output=_file(output) if output is not None else None,
+        output=_file(files[0]) if files else None,
         params=Change(before.params, after.params),
         bytes=Change(
-            _bytes(units.graph, before) if files else before.bytes,
-            written if written >= after.bytes else written + after.bytes,  # it has a data file
+            _bytes(units.graph, before) if on_disk else before.bytes,
+            sum(file.stat().st_size for file in files) if on_disk else after.bytes,
         ),
         macs=Change(before.macs, after.macs),
         units=len(units.mutable),

@@ -23,7 +23,7 @@ def in_double(model: ir.Model) -> ir.Model:
         for value in graph.initializers.values():
             if value.const_value is not None and value.const_value.dtype == FLOAT:
                 value.const_value = _widened(value.const_value)
-                value.dtype = DOUBLE
+                value.type = ir.TensorType(DOUBLE)  # a clone shares its types with the original
     for node in clone.graph.all_nodes():
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype == FLOAT:
