@@ -66,18 +66,7 @@ def save(
     for place in targets:
         check_target(place, force)
     try:
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(_Pending(place)) for place in targets]
-            weights = _weights(clone)
-            if split:
-                pieces = _externalise(weights, files[1].file, data.name)
-            else:
-                pieces = [wire.piece(name, tensor) for name, tensor in weights.items()]
-            with quiet():
-                wire.write_model(files[0].file, clone, pieces)
-            # The data come first: a model without its data is worse than data without a model.
-            for pending in reversed(files):
-                pending.commit()
+        _write(clone, targets)
     except OSError as error:
         raise SaveError(
             f"{target}: cannot be written ({error.strerror or error}); check the folder and the "
@@ -88,6 +77,22 @@ def save(
     if split:
         _invalidate(source, data)
     return targets
+
+
+def _write(model: ir.Model, targets: tuple[Path, ...]) -> None:
+    """Write a model to its file, and its larger weights to a second one if there is one."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(_Pending(place)) for place in targets]
+        weights = _weights(model)
+        if len(files) > 1:
+            pieces = _externalise(weights, files[1].file, targets[1].name)
+        else:
+            pieces = [wire.piece(name, tensor) for name, tensor in weights.items()]
+        with quiet():
+            wire.write_model(files[0].file, model, pieces)
+        # The data come first: a model without its data is worse than data without a model.
+        for pending in reversed(files):
+            pending.commit()
 
 
 def check_target(target: Path, force: bool) -> None:
