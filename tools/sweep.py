@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import onnxprune as op
+from onnxprune.errors import NothingToPrune
 from onnxprune.graph import Graph
 from onnxprune.verification import Verdict, Verifier
 from onnxprune.verification.feeds import Feeds
@@ -97,7 +98,10 @@ def examine(
             op.sample(units, seed)
             _note(row, verifier.verify(op.prune(units), references[0]))
             row.choices += 1
-    except op.OnnxPruneError as error:
+    except (
+        op.OnnxPruneError
+    ) as error:  # a model that is barred is right, unless units were promised
+        row.failed = expected_units is not None or not isinstance(error, NothingToPrune)
         row.note = f"{type(error).__name__}: {error}"
     return row
 
@@ -107,7 +111,7 @@ def _note(row: Row, verdict: Verdict) -> None:
     if not verdict.passed:
         row.failed = True
         row.note = "; ".join(verdict.problems)
-    elif verdict.notes:
+    elif verdict.notes and not row.failed:
         row.note = "; ".join(verdict.notes[:1])
 
 

@@ -118,7 +118,7 @@ class Interpreter:
             results = handler(Call(node.op_type, step.opset, arguments, step.attributes, wanted))
         except Leak as leak:
             raise LeakError(f"{step}{_operand(node, leak.operand)}: {leak.detail}") from None
-        except (UnsupportedOperator, NotImplementedError) as error:
+        except (UnsupportedOperator, NotImplementedError) as error:  # the latter from torch
             raise UnsupportedOperator(f"{step}: {error}") from error
         except Exception as error:
             error.add_note(f"in {step}")

@@ -31,8 +31,8 @@ class Channel:
         tensor: The tensor as the node reads it.
         axis: The axis of the tensor.
         positions: (num_channels, repeats) row i holds the indices of channel i on that axis.
-        is_output_channel: Whether the node produces the channels (else it consumes them).
-        passes: Whether the node hands the channels through: it stands on both sides.
+        is_output_channel: Whether the node produces the channels (else it consumes them); one that
+            hands them through stands on both sides of its unit.
     """
 
     name: str
@@ -42,7 +42,6 @@ class Channel:
     axis: int
     positions: Ids
     is_output_channel: bool
-    passes: bool
 
     @property
     def num_channels(self) -> int:

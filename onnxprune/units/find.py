@@ -174,7 +174,6 @@ class _Footprints:
                     made = Channel(
                         *(name, node.name or "", operator, value, i, rows),
                         is_output_channel=True,
-                        passes=role == PASSES,
                     )
                     yield unit, made, role
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from onnxprune.torch.errors import UnsupportedOperator
 from onnxprune.torch.masked import MISSING, PRESENT, Masked, fill, tidy
 from onnxprune.torch.registry import Call, operator
 from onnxprune.torch.structure import demand_whole
@@ -46,7 +47,7 @@ def _positions(size: int, before: int, after: int, mode: str) -> Tensor:
     if mode == "wrap":
         return index % size
     if mode != "reflect":
-        raise NotImplementedError(f"padding mode {mode!r}")
+        raise UnsupportedOperator(f"padding mode {mode!r}")
     period = max(2 * (size - 1), 1)
     index = index.abs() % period
     return torch.where(index >= size, period - index, index)
