@@ -11,6 +11,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from onnxprune import rewrite
+from onnxprune.choice import sample
 from onnxprune.graph import Graph, load
 from onnxprune.units import Units, find_units
 
@@ -110,6 +111,12 @@ def zeroed(graph: Graph, small: Graph) -> onnx.ModelProto:
     for tensor in model.graph.initializer:
         array = onnx.numpy_helper.to_array(tensor).copy()
         for axis, indices in kept.get(tensor.name, {}).items():
+            if indices and isinstance(indices[0], list):  # other ones in each row that stays
+                rows = np.array(kept[tensor.name].get(0, range(len(array))))
+                gone = np.ones(array.shape[:2], bool)
+                gone[rows[:, None], np.array(indices)] = False
+                array[gone] = 0
+                continue
             gone = np.setdiff1d(np.arange(array.shape[axis]), indices)
             np.moveaxis(array, axis, 0)[gone] = 0
         tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
@@ -131,12 +138,8 @@ def close(a: Arrays, b: Arrays) -> None:
 
 
 def choose(units: Units, seed: int, ratio: float = 0.5) -> None:
-    """Random masks for all mutable units."""
-    random = np.random.default_rng(seed)
-    for unit in units.mutable:
-        mask = random.random(unit.num_channels) < ratio
-        mask[random.integers(unit.num_channels)] = True
-        unit.current_choice = mask
+    """Random masks for all mutable units; no tensor is left without any index."""
+    sample(units, seed, (max(0.0, ratio - 0.3), min(1.0, ratio + 0.3)))
 
 
 def check_pruned(model: onnx.ModelProto, units: Units, sizes: Sequence[int] = (2, 3)) -> Graph:

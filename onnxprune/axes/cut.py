@@ -13,7 +13,7 @@ from onnxprune.axes.factors import Factors
 from onnxprune.axes.labels import Labels
 from onnxprune.graph.dims import Dim
 
-__all__ = ["Cut"]
+__all__ = ["Cut", "Mask"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -39,6 +39,10 @@ class Cut:
             rows = np.asarray(self._keep[self.labels.resolved(label)].all(axis=1))
             self._rows[id(label)] = label, (None if rows.all() else rows)
         return self._rows[id(label)][1]
+
+    def kept(self, atoms: Ids) -> Mask:
+        """Whether each of some atoms is kept."""
+        return np.asarray(self._keep[self.labels.atoms.find(atoms)])
 
     def size(self, axis: Factors) -> int:
         """How many indices of an axis stay; a dynamic factor counts with its stand-in."""

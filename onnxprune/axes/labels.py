@@ -15,7 +15,7 @@ from onnxprune.axes.factors import Factors
 from onnxprune.axes.rule import Rule
 from onnxprune.graph.graph import Graph
 
-__all__ = ["Barrier", "Bound", "Labels"]
+__all__ = ["Barrier", "Blocks", "Bound", "Grouping", "Labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,33 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """A weight whose axis 0 runs over groups; axis 1 loses other indices in each, equally many.
+
+    Attributes:
+        group: (n,) the group of each index of axis 0.
+        atoms: (groups, size) the atom of each index of axis 1 in each group; the label of axis 1
+            is that of the first group.
+    """
+
+    group: Ids
+    atoms: Ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grouping:
+    """Channels of which every group keeps equally many, whichever it likes.
+
+    Attributes:
+        places: (positions,) the atoms of the rectangle that they were before.
+        atoms: (groups, positions) the atom of each channel.
+    """
+
+    places: Ids
+    atoms: Ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Labels:
     """The labels of every axis of every value of a graph.
 
@@ -60,6 +87,8 @@ class Labels:
         axes: Value -> the factors of each axis; values of unknown rank are missing.
         bound: Node -> its rule at work; nodes behind a barrier are missing.
         barriers: Every barrier; `Atoms.why` gives positions in this list.
+        blocks: The weights of grouped operators whose groups choose by themselves.
+        groupings: The channels of which equally many stay in each group.
     """
 
     graph: Graph
@@ -67,6 +96,8 @@ class Labels:
     axes: Mapping[ir.Value, tuple[Factors, ...]]
     bound: Mapping[ir.Node, Bound]
     barriers: list[Barrier] = field(default_factory=list)
+    blocks: Mapping[ir.Value, Blocks] = field(default_factory=dict)
+    groupings: list[Grouping] = field(default_factory=list)
 
     _resolved: dict[int, tuple[Ids, Ids]] = field(default_factory=dict)
 

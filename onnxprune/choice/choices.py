@@ -100,7 +100,7 @@ def _mask(unit: MutableChannelUnit, choice: Choice) -> Mask:
                 f"{where} needs a mask of {size} booleans, at least one of them true; this one "
                 f"has {len(choice)}, {sum(choice)} of them true."
             )
-        return np.array(choice)
+        return unit.mask_of(np.array(choice))
     if not choice or booleans:
         raise ChoiceError(f"{where} needs a list of indices, at least one, or of booleans.")
     wrong = [entry for entry in choice if not 0 <= entry < size]
@@ -110,7 +110,7 @@ def _mask(unit: MutableChannelUnit, choice: Choice) -> Mask:
         raise ChoiceError(f"{where} has the same index twice in its choice.")
     mask = np.zeros(size, bool)
     mask[choice] = True
-    return mask
+    return unit.mask_of(mask)
 
 
 def read_choices(path: str | os.PathLike[str]) -> Choices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
@@ -125,11 +126,10 @@ def _keep(
 ) -> None:
     """Every unit keeps the same ratio of its channels, rounded to the nearest multiple."""
     for unit in free:
+        step = math.lcm(round_to, unit.num_groups)
         wanted = max(1, int(unit.num_channels * ratio + 1e-9))  # 0.29 of 100 is 29
-        count = max(round_to, (wanted + round_to // 2) // round_to * round_to)
-        mask = np.zeros(unit.num_channels, bool)
-        mask[ranks[unit.name][:count]] = True
-        unit.mutable_channel.current_mask = mask
+        count = min(max(step, (wanted + step // 2) // step * step), unit.num_channels)
+        unit.mutable_channel.current_mask = unit.first(ranks[unit.name], count)
 
 
 def _search(
@@ -168,6 +168,15 @@ def _refill(units: Units, ranks: Mapping[str, Ranking]) -> None:
     owner = {int(a): (unit, i) for unit in units.mutable for i, a in enumerate(unit.atoms)}
     place = {name: np.argsort(order) / len(order) for name, order in ranks.items()}
 
+    def give_back(unit: MutableChannelUnit, channel: int) -> None:
+        """Keep a channel, and with it the best removed one of every other group."""
+        unit.mask[channel] = True
+        if unit.groups is not None:
+            order = ranks[unit.name] if unit.name in ranks else np.arange(unit.num_channels)
+            for group in set(unit.groups.tolist()) - {int(unit.groups[channel])}:
+                removed = order[(unit.groups[order] == group) & ~unit.mask[order]]
+                unit.mask[removed[:1]] = True
+
     def badness(row: Ranking) -> float:
         owners = [owner[int(atom)] for atom in row if int(atom) in owner]
         return float(sum(place[unit.name][i] for unit, i in owners if unit.name in place))
@@ -177,4 +186,5 @@ def _refill(units: Units, ranks: Mapping[str, Ranking]) -> None:
         for atom in min(rows, key=badness):
             if int(atom) in owner:
                 unit, i = owner[int(atom)]
-                unit.mutable_channel.current_mask[i] = True
+                if not unit.mask[i]:
+                    give_back(unit, i)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
-from onnxprune.axes.cut import Cut
+from onnxprune.axes.cut import Cut, Mask
 from onnxprune.axes.factors import Factors
-from onnxprune.axes.labels import Bound
+from onnxprune.axes.labels import Blocks, Bound
 from onnxprune.errors import ChoiceError
 from onnxprune.ops import PATCHES, Kept, Op, Overlay, Patch, operator_name
 from onnxprune.units.units import Units
@@ -24,7 +24,8 @@ class Plan:
     """What to slice and what to patch.
 
     Attributes:
-        slices: Initializer -> axis -> the indices that stay.
+        slices: Initializer -> axis -> the indices that stay. Of axis 1 of a weight whose groups
+            choose by themselves, (rows, indices): those of each index of axis 0 that stays.
         patches: Node of the original graph -> its changes.
     """
 
@@ -52,12 +53,22 @@ def plan(units: Units) -> Plan:
         masks = {i: cut.mask(axis) for i, axis in cut.axes(value)}
         if masks:
             slices[name] = {i: np.flatnonzero(m) for i, m in masks.items() if m is not None}
+        blocks = units.labels.blocks.get(value)
+        if blocks is not None and 1 in masks:
+            slices[name][1] = _by_row(blocks, masks.get(0), cut)
     patches = {}
     for node, bound in units.labels.bound.items():
         patch = _patch(node, bound, cut)
         if patch is not None:
             patches[node] = patch
     return Plan(slices, patches)
+
+
+def _by_row(blocks: Blocks, rows: Mask | None, cut: Cut) -> Ids:
+    """(rows, indices) what stays of axis 1 of a grouped weight in each row that stays."""
+    group = blocks.group if rows is None else blocks.group[rows]
+    kept = [np.flatnonzero(mask) for mask in cut.kept(blocks.atoms)]
+    return np.stack([kept[g] for g in group])
 
 
 def _patch(node: ir.Node, bound: Bound, cut: Cut) -> Patch | None:
@@ -76,8 +87,10 @@ def _patch(node: ir.Node, bound: Bound, cut: Cut) -> Patch | None:
         if slot < len(node.inputs) and node.inputs[slot] is not None
         if (resized := _spelt(node.inputs[slot], node.outputs[output], cut))
     }
-    patch = Patch({**attributes, **patch.attributes}, {**inputs, **patch.inputs}, {**patch.outputs})
-    return patch if patch.attributes or patch.inputs or any(patch.outputs.values()) else None
+    patch = replace(
+        patch, attributes={**attributes, **patch.attributes}, inputs={**inputs, **patch.inputs}
+    )
+    return patch or None
 
 
 def _kept(node: ir.Node, cut: Cut) -> Kept:

@@ -42,11 +42,12 @@ class Record(msgspec.Struct, frozen=True):
 
     Attributes:
         history: Its prunings, the first one first.
-        kept: Initializer -> axis -> the indices of the *original* tensor that are left.
+        kept: Initializer -> axis -> the indices of the *original* tensor that are left; of axis 1
+            of a grouped weight perhaps other ones for each index of axis 0, then a list of lists.
     """
 
     history: list[Pruning]
-    kept: dict[str, dict[int, list[int]]]
+    kept: dict[str, dict[int, list[int] | list[list[int]]]]
 
 
 def read_record(model: ir.Model) -> Record | None:
@@ -90,11 +91,25 @@ def write_record(
         if value is None or value.const_value is None:
             continue
         kept = dict(before.kept.get(name, {}) if before is not None else {})
-        for axis, indices in axes.items():
-            original = np.array(kept[axis]) if axis in kept else None
-            kept[axis] = (indices if original is None else original[indices]).tolist()
+        for axis in {*axes, *kept}:
+            kept[axis] = _composed(kept.get(axis), axes.get(axis), axes.get(0)).tolist()
         text = msgspec.json.encode({str(axis): pack(indices) for axis, indices in kept.items()})
         value.const_value.metadata_props[f"{PREFIX}kept"] = text.decode()
+
+
+def _composed(before: list[int] | list[list[int]] | None, now: Ids | None, rows: Ids | None) -> Ids:
+    """The original indices that two prunings leave of an axis; `rows` are those left of axis 0."""
+    if before is None:
+        assert now is not None
+        return now
+    original = np.array(before)
+    if original.ndim == 2 and rows is not None:
+        original = original[rows]
+    if now is None:
+        return original
+    if original.ndim == now.ndim == 2:
+        return np.take_along_axis(original, now, 1)
+    return original[..., now]
 
 
 def recall(units: Units, pruned: Graph) -> None:
@@ -129,7 +144,8 @@ def _recalled(
 ) -> npt.NDArray[np.bool_]:
     """The mask of a unit, by what is left of a weight that holds its channels."""
     weights = set(graph.initializers.values())
-    channels = [c for c in (*unit.output_related, *unit.input_related) if c.tensor in weights]
+    related = (*unit.output_related, *unit.input_related)
+    channels = [c for c in related if c.tensor in weights and c.blocks is None]
     if not channels:
         raise ChoiceError(
             f"The weights do not tell what was kept of '{unit.name}'; give the choices (--choices)."
@@ -142,10 +158,19 @@ def _recalled(
         return np.ones(unit.num_channels, bool)
     held = before.kept.get(name, {}).get(axis) if before is not None else None
     kept = left if held is None else np.flatnonzero(np.isin(held, left))
-    return np.asarray(np.isin(channel.positions, kept).any(axis=1))
+    mask = np.asarray(np.isin(channel.positions, kept).any(axis=1))
+    return mask if unit.groups is None else _completed(mask, unit.groups)
 
 
-def _kept_of(tensor: ir.TensorProtocol) -> dict[int, list[int]]:
+def _completed(mask: npt.NDArray[np.bool_], groups: Ids) -> npt.NDArray[np.bool_]:
+    """Groups that are gone as a whole do not tell what they kept: any equal number will do."""
+    counts = np.bincount(groups[mask], minlength=int(groups.max()) + 1)
+    for group in np.flatnonzero(counts == 0):
+        mask[np.flatnonzero(groups == group)[: counts.max()]] = True
+    return mask
+
+
+def _kept_of(tensor: ir.TensorProtocol) -> dict[int, list[int] | list[list[int]]]:
     """Axis -> the indices of the original that a tensor says it holds."""
     text = tensor.metadata_props.get(f"{PREFIX}kept", "{}")
     written = msgspec.json.decode(text, type=dict[str, str])
@@ -153,14 +178,17 @@ def _kept_of(tensor: ir.TensorProtocol) -> dict[int, list[int]]:
     sizes = tensor.shape.numpy()
     if not all(0 <= axis < len(sizes) for axis in axes):
         raise ValueError("an axis that the tensor does not have")
-    kept = {axis: unpack(ranges, sizes[axis]) for axis, ranges in axes.items()}
-    if any(len(indices) != sizes[axis] for axis, indices in kept.items()):
-        raise ValueError("another number of indices than the tensor has")
+    kept: dict[int, list[int] | list[list[int]]] = {}
+    for axis, text in axes.items():
+        rows = [unpack(ranges, sizes[axis]) for ranges in text.split(";")]
+        if len(rows) not in (1, sizes[0]) or any(len(row) != sizes[axis] for row in rows):
+            raise ValueError("another number of indices than the tensor has")
+        kept[axis] = rows if ";" in text else rows[0]
     return kept
 
 
-def pack(indices: list[int] | Ids) -> str:
-    """Increasing indices as half-open ranges.
+def pack(indices: list[int] | list[list[int]] | Ids) -> str:
+    """Increasing indices as half-open ranges, rows of them with semicolons between.
 
     Example::
 
@@ -168,8 +196,15 @@ def pack(indices: list[int] | Ids) -> str:
         '0:4,6'
     """
     array = np.asarray(indices, np.int64)
-    runs = np.split(array, np.flatnonzero(np.diff(array) != 1) + 1) if len(array) else []
-    return ",".join(f"{r[0]}:{r[-1] + 1}" if len(r) > 1 else f"{r[0]}" for r in runs)
+    if array.ndim == 2:
+        return ";".join(pack(row) for row in array)
+    if not len(array):
+        return ""
+    breaks = np.flatnonzero(np.diff(array) != 1)
+    firsts = array[np.concatenate([[0], breaks + 1])].tolist()
+    lasts = array[np.concatenate([breaks, [len(array) - 1]])].tolist()
+    runs = zip(firsts, lasts, strict=True)
+    return ",".join(f"{a}:{b + 1}" if b > a else f"{a}" for a, b in runs)
 
 
 def unpack(ranges: str, most: int) -> list[int]:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
+from onnxprune.axes.labels import Blocks
 
 __all__ = ["Channel", "Elements"]
 
 Elements = npt.NDArray[np.float64]
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 18
 """Elements of a weight that are looked at together."""
 
 
@@ -30,9 +31,11 @@ class Channel:
         op: The operator of that node.
         tensor: The tensor as the node reads it.
         axis: The axis of the tensor.
-        positions: (num_channels, repeats) row i holds the indices of channel i on that axis.
+        positions: (num_channels, repeats) row i holds the indices of channel i on that axis; where
+            groups choose by themselves, counted through all groups.
         is_output_channel: Whether the node produces the channels (else it consumes them); one that
             hands them through stands on both sides of its unit.
+        blocks: The groups of a weight in which every group chooses by itself.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Channel:
     axis: int
     positions: Ids
     is_output_channel: bool
+    blocks: Blocks | None = None
 
     @property
     def num_channels(self) -> int:
@@ -69,7 +73,8 @@ class Channel:
         """
         if self.tensor.const_value is None:
             return None
-        array = np.moveaxis(self.tensor.const_value.numpy(), self.axis, 0)
+        array = self.tensor.const_value.numpy()
+        array = np.moveaxis(array, self.axis, 0) if self.blocks is None else self._by_group(array)
         owned = self.expand_ratio * max(1, array[0].size)
         scores = [
             score(array[rows].reshape(len(rows), -1).astype(np.float64))
@@ -77,6 +82,14 @@ class Channel:
             if len(rows)
         ]
         return np.concatenate(scores)
+
+    def _by_group(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """The weight with the positions of all groups on its first axis."""
+        assert self.blocks is not None
+        groups, places = self.blocks.atoms.shape
+        array = array[np.argsort(self.blocks.group, kind="stable")]
+        array = array.reshape(groups, -1, places, *array.shape[2:]).swapaxes(1, 2)
+        return array.reshape(groups * places, *array.shape[2:])
 
     def __str__(self) -> str:
         return (

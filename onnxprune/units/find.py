@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
 from onnxprune.axes.factors import Factors, flatten
-from onnxprune.axes.labels import Barrier, Bound, Labels
+from onnxprune.axes.grouping import relax
+from onnxprune.axes.labels import Barrier, Blocks, Bound, Labels
 from onnxprune.axes.propagate import propagate
 from onnxprune.axes.sentence import Axis
 from onnxprune.graph.graph import Graph
@@ -23,6 +24,8 @@ from onnxprune.units.units import Units
 __all__ = ["find_units"]
 
 PRODUCES, CONSUMES, PASSES = 0, 1, 2
+
+_Said = tuple[str, str, int, bytes]
 
 
 def find_units(graph: Graph, kind: str = "l1") -> Units:
@@ -39,8 +42,7 @@ def find_units(graph: Graph, kind: str = "l1") -> Units:
         OnnxPruneError: If there is no such kind.
     """
     make = UNIT_KINDS.get(kind)
-    labels = propagate(graph, rules_for(graph))
-    drafts = _Footprints(labels).drafts()
+    labels, drafts = _drafts(propagate(graph, rules_for(graph)))
     taken: dict[str, int] = {}
     units = []
     for draft in sorted(drafts, key=lambda draft: draft.order):
@@ -52,6 +54,25 @@ def find_units(graph: Graph, kind: str = "l1") -> Units:
     return Units(labels, units)
 
 
+def _drafts(labels: Labels) -> tuple[Labels, list[_Draft]]:
+    """The units in the making, with groups that choose by themselves where that is one unit."""
+    refused: set[int] = set()
+    while True:
+        relaxed = relax(labels, refused)
+        drafts = _Footprints(relaxed).drafts()
+        units = {tuple(draft.atoms.tolist()): draft for draft in drafts}
+        torn = False
+        for grouping in relaxed.groupings:
+            draft = units.get(tuple(grouping.atoms.reshape(-1).tolist()))
+            if draft is None:
+                refused.update(grouping.places.tolist())
+                torn = True
+            else:
+                draft.groups = np.repeat(np.arange(len(grouping.atoms)), len(grouping.places))
+        if not torn:
+            return relaxed, drafts
+
+
 @dataclass(slots=True)
 class _Draft:
     """A unit in the making: its atoms in any order, its channels in topological order."""
@@ -59,28 +80,27 @@ class _Draft:
     atoms: Ids
     outputs: list[Channel] = field(default_factory=list)
     inputs: list[Channel] = field(default_factory=list)
-    order: tuple[int, int] = (0, 0)
+    known: tuple[set[_Said], set[_Said]] = field(default_factory=lambda: (set(), set()))
+    order: tuple[int, ...] = ()
+    groups: Ids | None = None
 
     def add(self, channel: Channel, role: int, place: int) -> None:
         """Note a channel; tensors of one module or node that say the same count once."""
-
-        def known(channels: list[Channel]) -> bool:
-            return any(
-                (c.name == channel.name or c.node == channel.node)
-                and np.array_equal(c.positions, channel.positions)
-                for c in channels
-            )
-
-        if role == PASSES and (known(self.outputs) or known(self.inputs)):
+        said = channel.positions.shape[1], channel.positions.tobytes()
+        keys = {("module", channel.name, *said), ("node", channel.node, *said)}
+        produced, consumed = (not known.isdisjoint(keys) for known in self.known)
+        if role == PASSES and (produced or consumed):
             return
-        if role != CONSUMES and not known(self.outputs):
+        if role != CONSUMES and not produced:
             if not self.outputs:
-                self.order = (place, 1)
+                self.order = (place, 1, channel.index[0])
             self.outputs.append(channel)
-        if role != PRODUCES and not known(self.inputs):
+            self.known[0].update(keys)
+        if role != PRODUCES and not consumed:
             if not self.inputs and not self.outputs:
-                self.order = (place, 0)
+                self.order = (place, 0, channel.index[0])
             self.inputs.append(replace(channel, is_output_channel=False))
+            self.known[1].update(keys)
 
     def make(self, kind: type[MutableChannelUnit], name: str, labels: Labels) -> MutableChannelUnit:
         """The unit, its channels in the order of its first tensor."""
@@ -91,7 +111,8 @@ class _Draft:
         )
         why = int(labels.atoms.why(self.atoms[:1])[0])
         barrier: Barrier | None = labels.barriers[why] if why >= 0 else None
-        return kind(name, self.atoms[order], outputs, inputs, barrier)
+        groups = None if self.groups is None else self.groups[order]
+        return kind(name, self.atoms[order], outputs, inputs, barrier, groups)
 
 
 class _Footprints:
@@ -128,9 +149,11 @@ class _Footprints:
         random = np.random.default_rng(0)
         prints = np.zeros(len(self.atoms), np.uint64)
         for value in self.labels.graph.initializers.values():
-            for axis in self.labels.axes.get(value, ()):
-                for factor in axis:
-                    for column in self._columns(factor.label):
+            for i, axis in enumerate(self.labels.axes.get(value, ())):
+                blocks = self._blocks(value, i)
+                labels = [f.label for f in axis] if blocks is None else [_flat(blocks)]
+                for label in labels:
+                    for column in self._columns(label):
                         key = random.integers(1, 2**63, dtype=np.uint64)
                         atoms, times = np.unique(column[column > 0], return_counts=True)
                         prints[atoms] += key * times.astype(np.uint64)
@@ -139,6 +162,10 @@ class _Footprints:
         keys[-1] = 0  # of the living
         prints[used] += keys[self.atoms.why(used)]
         return prints
+
+    def _blocks(self, value: ir.Value, axis: int) -> Blocks | None:
+        """The groups that choose by themselves along an axis of a weight."""
+        return self.labels.blocks.get(value) if axis == 1 else None
 
     def _columns(self, label: Ids | None) -> Ids:
         """The columns of a label, frozen atoms included, those of kernels left out."""
@@ -168,12 +195,14 @@ class _Footprints:
             name = _module(self._origin.get(value, value), node)
             operator = operator_name(node)
             for i, axis in enumerate(operand):
-                flat = flatten(self.atoms, self.labels.axes[value][i], 0)
-                for unit, atom, rows in self._positions(flat.label):
+                blocks = self._blocks(value, i)
+                label = flatten(self.atoms, self.labels.axes[value][i], 0).label
+                for unit, atom, rows in self._positions(label if blocks is None else _flat(blocks)):
                     role = self._role(atom, axis, bound, moving)
                     made = Channel(
                         *(name, node.name or "", operator, value, i, rows),
                         is_output_channel=True,
+                        blocks=blocks,
                     )
                     yield unit, made, role
 
@@ -184,11 +213,12 @@ class _Footprints:
         """Each unit in a label: an atom of it, and the (num_channels, repeats) rows it owns."""
         for column in self._columns(label):
             units = self._unit_of[column]
-            for unit in np.unique(units[units >= 0]):
-                rows = np.flatnonzero(units == unit)
-                rows = rows[np.argsort(self._place_in[column[rows]], kind="stable")]
-                if len(rows) % self._sizes[unit] == 0:
-                    yield int(unit), int(column[rows[0]]), rows.reshape(self._sizes[unit], -1)
+            order = np.lexsort((self._place_in[column], units))
+            order = order[np.searchsorted(units[order], 0) :]
+            for rows in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
+                unit = int(units[rows[0]]) if len(rows) else -1
+                if unit >= 0 and len(rows) % self._sizes[unit] == 0:
+                    yield unit, int(column[rows[0]]), rows.reshape(self._sizes[unit], -1)
 
     def _role(self, atom: int, axis: Axis, bound: Bound, moving: set[str]) -> int:
         """What the node does with the atom's channel on this axis of its weight."""
@@ -201,6 +231,11 @@ class _Footprints:
 
     def _holds(self, factors: Factors, atom: int) -> bool:
         return any((self._columns(f.label) == atom).any() for f in factors)
+
+
+def _flat(blocks: Blocks) -> Ids:
+    """A label for the axis of a grouped weight, counted through all groups."""
+    return blocks.atoms.reshape(-1, 1)
 
 
 def _module(tensor: ir.Value, node: ir.Node) -> str:

@@ -15,11 +15,14 @@ __all__ = ["BaseMutableChannel", "SequentialMutableChannel", "SimpleMutableChann
 Mask = npt.NDArray[np.bool_]
 
 
-def count_of(choice: float, num_channels: int, where: str) -> int:
+def count_of(choice: float, num_channels: int, where: str, groups: int = 1) -> int:
     """How many channels a count (an integer) or a ratio (a float in (0, 1]) keeps, at least 1.
 
+    Where groups must keep equally many, a ratio is rounded down to a multiple of their number.
+
     Raises:
-        ChoiceError: If the count is not in 1..num_channels, or the ratio not in (0, 1].
+        ChoiceError: If the count is not in 1..num_channels or no multiple of the number of groups,
+            or the ratio not in (0, 1].
     """
     if isinstance(choice, bool) or not isinstance(choice, int | float | np.integer | np.floating):
         raise ChoiceError(f"{where}: {choice!r} is neither a count nor a ratio.")
@@ -29,12 +32,17 @@ def count_of(choice: float, num_channels: int, where: str) -> int:
                 f"{where}: a count of {choice} channels is not within 1 to {num_channels}; "
                 f"write a ratio with a decimal point, such as 0.5."
             )
+        if choice % groups:
+            raise ChoiceError(
+                f"{where}: {choice} channels cannot be shared equally by its {groups} groups; "
+                f"write a multiple of {groups}, or a ratio."
+            )
         return int(choice)
     if not 0 < choice <= 1:
         raise ChoiceError(
             f"{where}: a ratio of {choice} is not within 0 to 1; write a count as an integer."
         )
-    return max(1, int(num_channels * choice))
+    return max(1, int(num_channels // groups * choice)) * groups
 
 
 class BaseMutableChannel(ABC):

@@ -42,6 +42,8 @@ class MutableChannelUnit:
         mutable_channel: Holds the choice.
         atoms: (num_channels,) the atom of each channel.
         barrier: Why the unit must stay whole, None for one that may lose channels.
+        groups: (num_channels,) the group of each channel where every group must keep equally many
+            (grouped convolutions), else None.
     """
 
     mutable_channel_type: type[BaseMutableChannel] = SimpleMutableChannel
@@ -53,12 +55,14 @@ class MutableChannelUnit:
         output_related: Sequence[Channel] = (),
         input_related: Sequence[Channel] = (),
         barrier: Barrier | None = None,
+        groups: Ids | None = None,
     ) -> None:
         self.name = name
         self.atoms = atoms
         self.output_related = list(output_related)
         self.input_related = list(input_related)
         self.barrier = barrier
+        self.groups = groups
         self.mutable_channel = self.mutable_channel_type(len(atoms))
 
     @property
@@ -77,6 +81,11 @@ class MutableChannelUnit:
         if self.barrier is not None:
             return str(self.barrier)
         return None if self.num_channels > 1 else "it has a single channel"
+
+    @property
+    def num_groups(self) -> int:
+        """How many groups must keep equally many channels; counts are multiples of this."""
+        return 1 if self.groups is None else int(self.groups.max()) + 1
 
     @property
     def mask(self) -> Mask:
@@ -101,26 +110,36 @@ class MutableChannelUnit:
         Raises:
             ChoiceError: If the choice is out of range or of the wrong form.
         """
+        where, n = f"The unit '{self.name}'", self.num_groups
         if isinstance(choice, int | float | np.number):
-            count = count_of(choice, self.num_channels, f"The unit '{self.name}'")
-            return self.best(count)
+            return self.best(count_of(choice, self.num_channels, where, n))
         simple = SimpleMutableChannel(self.num_channels)
         simple.current_choice = choice
-        return simple.current_mask
+        mask = simple.current_mask
+        if self.groups is not None and len(set(np.bincount(self.groups[mask], minlength=n))) > 1:
+            raise ChoiceError(f"{where} must keep equally many channels in each of its {n} groups.")
+        return mask
 
     def scores(self) -> Scores:
         """What each channel is worth, (num_channels,); override this in a kind of your own."""
         return -np.arange(self.num_channels, dtype=np.float64)
 
     def best(self, count: int) -> Mask:
-        """The mask of the `count` channels of the highest score; the first of equals."""
+        """The mask of the `count` channels of the highest score, equally many in each group."""
+        return self.first(np.argsort(-self.scores(), kind="stable"), count)
+
+    def first(self, order: Ids, count: int) -> Mask:
+        """The mask of the first `count` channels in some order, equally many in each group."""
         mask = np.zeros(self.num_channels, bool)
-        mask[np.argsort(-self.scores(), kind="stable")[:count]] = True
+        groups = np.zeros(self.num_channels, np.int64) if self.groups is None else self.groups
+        for group in range(self.num_groups):
+            mask[order[groups[order] == group][: count // self.num_groups]] = True
         return mask
 
     def sample_choice(self, seed: int | None = None) -> int:
-        """A random count between 1 and num_channels."""
-        return int(np.random.default_rng(seed).integers(1, self.num_channels + 1))
+        """A random count between 1 and num_channels, a multiple of the number of groups."""
+        most = self.num_channels // self.num_groups
+        return int(np.random.default_rng(seed).integers(1, most + 1)) * self.num_groups
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}(", f"  name={self.name}"]

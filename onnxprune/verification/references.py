@@ -27,7 +27,8 @@ __all__ = [
 ]
 
 Outputs = dict[str, npt.NDArray[np.generic]]
-Removed = Mapping[str, Mapping[int, Ids]]
+Mask = npt.NDArray[np.bool_]
+Removed = Mapping[str, Mapping[int, Ids] | Mask]
 Answerer = Callable[[Feeds, Removed], Outputs]
 Reference = Callable[[Graph], Answerer]
 
@@ -68,12 +69,15 @@ class ZeroMasking:
         return Graph(model, self._graph.source, {}, {})
 
 
-def _zeroed(value: ir.Value, axes: Mapping[int, Ids]) -> ir.TensorProtocol:
+def _zeroed(value: ir.Value, axes: Mapping[int, Ids] | Mask) -> ir.TensorProtocol:
     whole = value.const_value
     assert whole is not None
 
     def read() -> ir.TensorProtocol:
         array = whole.numpy().copy()
+        if isinstance(axes, np.ndarray):
+            array[axes] = 0
+            return ir.Tensor(array, dtype=whole.dtype, name=value.name)
         for axis, indices in axes.items():
             array[(slice(None),) * axis + (indices,)] = 0
         return ir.Tensor(array, dtype=whole.dtype, name=value.name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxprune.axes import Ids
 from onnxprune.errors import OnnxPruneError, VerificationFailed
 from onnxprune.graph import Graph
 from onnxprune.rewrite import plan
@@ -26,6 +27,7 @@ from onnxprune.verification.references import (
     REFERENCES,
     Answerer,
     CannotAnswer,
+    Mask,
     Outputs,
     Removed,
     why_inexact,
@@ -159,20 +161,22 @@ class Verifier:
         """Compare with references until one agrees."""
         removed = self._removed()
         inexact = list(dict.fromkeys(why_inexact(self.units)))
-        notes: list[str] = []
-        found, name = Difference(np.inf, np.inf, False), reference
-        for name in _order(reference, bool(inexact)):
-            notes = inexact if name == "zero-masking" else []
+        closest, name = Difference(np.inf, np.inf, False), reference
+        for tried in _order(reference, bool(inexact)):
             try:
-                answer = self._answerer(name)
+                answer = self._answerer(tried)
                 found = differences(answers, [answer(run, removed) for run in self.runs])
             except CannotAnswer as cannot:
-                if reference == name:
+                if reference == tried:
                     raise
                 inexact.append(str(cannot))
                 continue
+            if found.excess <= closest.excess:
+                closest, name = found, tried
             if found.agrees:
                 break
+        found = closest
+        notes = inexact if name == "zero-masking" else []
         if 1 < found.excess <= ROUNDING and (exact := self._in_float64(pruned, removed)):
             notes = [
                 f"in float32 the largest difference is {found.excess:.3g} times the tolerance, "
@@ -235,12 +239,18 @@ class Verifier:
         return differences([a for a, _ in pairs], [r for _, r in pairs])
 
     def _removed(self) -> Removed:
-        removed = {}
+        removed: dict[str, Mapping[int, Ids] | Mask] = {}
         for name, axes in plan(self.units).slices.items():
-            shape = self.graph.shape(self.graph.initializers[name]) or ()
-            removed[name] = {
-                axis: np.setdiff1d(np.arange(shape[axis].size), kept) for axis, kept in axes.items()
-            }
+            sizes = [d.size for d in self.graph.shape(self.graph.initializers[name]) or ()]
+            if all(kept.ndim == 1 for kept in axes.values()):
+                removed[name] = {
+                    axis: np.setdiff1d(np.arange(sizes[axis]), kept) for axis, kept in axes.items()
+                }
+                continue
+            rows = axes.get(0, np.arange(sizes[0]))
+            gone = np.ones((*sizes[:2], *[1] * len(sizes[2:])), bool)
+            gone[rows[:, None], axes[1]] = False
+            removed[name] = np.broadcast_to(gone, sizes)
         return removed
 
 

@@ -47,8 +47,9 @@ def test_random_networks(seed: int) -> None:
 def test_one_unit_at_a_time_down_to_one_channel(name: str) -> None:
     units = units_of(MODELS[name]())
     for unit in units.mutable:
-        for kept in {0, unit.num_channels - 1}:
-            unit.current_choice = np.arange(unit.num_channels) == kept
+        channels = np.arange(unit.num_channels)
+        for order in (channels, channels[::-1]):
+            unit.current_choice = unit.first(order, unit.num_groups)
             check_pruned(MODELS[name](), units, sizes=(2,))
         unit.current_choice = unit.num_channels
 

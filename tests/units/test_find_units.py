@@ -38,14 +38,14 @@ EXPECTED = {
         "Conv_2_(0, 2)_2": "Conv_2 Conv_4 -> Conv_8",
     },
     "grouped": {
-        "Conv_0_(0, 8)_2": "Conv_0 -> Conv_1",
+        "Conv_0_(0, 8)_8": "Conv_0 -> Conv_1",
         "Conv_0_(0, 8)_4": "Conv_0 Conv_1 Conv_2 -> Conv_1 Conv_2 Conv_3",
-        "Conv_1_(0, 12)_3": "Conv_1 Conv_2 -> Conv_2 Conv_3",
+        "Conv_1_(0, 12)_12": "Conv_1 Conv_2 -> Conv_2 Conv_3",
     },
     "transposed": {
-        "Conv_0_(0, 8)_4": "Conv_0 -> ConvTranspose_1",
+        "Conv_0_(0, 8)_8": "Conv_0 -> ConvTranspose_1",
         "Conv_0_(0, 8)_2": "Conv_0 ConvTranspose_1 -> ConvTranspose_1 Conv_3",
-        "ConvTranspose_1_(0, 3)_3": "ConvTranspose_1 -> Conv_3",
+        "ConvTranspose_1_(0, 6)_6": "ConvTranspose_1 -> Conv_3",
     },
     "flatten": {"Conv_0_(0, 8)_8": "Conv_0 -> Gemm_3"},
     "squeeze_excite": {
@@ -57,7 +57,7 @@ EXPECTED = {
         "Gemm_0_(0, 8)_8": "Gemm_0 Gemm_3 -> Gemm_2 Gemm_5",
         "Gemm_2_(0, 7)_7": "Gemm_2 -> Gemm_3",
     },
-    "unknown_operator": {
+    "barred_operator": {
         "Conv_0_(0, 8)_8": "Conv_0 -> Conv_1",
         "Conv_3_(0, 4)_4": "Conv_3 -> Conv_4",
     },
@@ -70,7 +70,10 @@ EXPECTED = {
         "Conv_0_(0, 12)_4": "Conv_0 -> Conv_4",
     },
     "slice_channels": {"Conv_0_(0, 8)_4": "Conv_0 -> Conv_4"},
-    "pad_channels": {"Conv_0_(0, 4)_4": "Conv_0 Conv_2 -> Conv_2 Conv_4"},
+    "pad_channels": {
+        "Conv_0_(0, 4)_4": "Conv_0 Conv_2 -> Conv_2 Conv_4",
+        "Conv_2_(0, 7)_3": "Conv_2 -> Conv_2 Conv_4",
+    },
     "shuffle": {"Conv_0_(0, 12)_3": "Conv_0 -> Conv_4", "Conv_0_(0, 12)_4": "Conv_0 -> Conv_4"},
     "attention": {
         "MatMul_0_(0, 12)_3": "MatMul_0 Add_1 MatMul_2 -> Add_1",
@@ -112,7 +115,9 @@ def test_units_are_well_formed(name: str) -> None:
             assert channel.num_channels == unit.num_channels
             shape = units.graph.shape(channel.tensor)
             assert shape is not None
-            assert channel.positions.max() < shape[channel.axis].size
+            size = shape[channel.axis].size
+            size = size if channel.blocks is None else channel.blocks.atoms.size
+            assert channel.positions.max() < size
             assert len(set(channel.positions.reshape(-1))) == channel.positions.size
 
 
@@ -149,17 +154,17 @@ def test_a_channel_that_is_concatenated_twice_has_two_places() -> None:
     assert last.positions.tolist() == [[0, 10], [1, 11], [2, 12], [3, 13]]
 
 
-def test_an_unknown_operator_bars_what_it_touches_and_nothing_else() -> None:
-    units = units_of(MODELS["unknown_operator"]())
-    reason = "LRN 'LRN_2': no rule for the operator LRN"
+def test_a_barrier_holds_what_it_touches_and_nothing_else() -> None:
+    units = units_of(MODELS["barred_operator"]())
+    reason = "LRN 'LRN_2': every channel is divided by a sum over its neighbours"
     barred = [unit.name for unit in units if unit.why_not == reason]
     assert barred == ["Conv_1_(0, 6)_6", "Conv_3_(0, 6)_6"]
 
 
-def test_padding_pins_what_meets_it() -> None:
-    units = units_of(MODELS["pad_channels"]())
-    barred = [unit for unit in units if unit.why_not and "Pad 'Pad_1'" in unit.why_not]
-    assert {unit.num_channels for unit in barred} == {3}
+def test_padding_follows_what_it_meets() -> None:
+    """Channels of zeros that are added to others are as many as those others."""
+    unit = units_of(MODELS["pad_channels"]())["Conv_2_(0, 7)_3"]
+    assert unit.output_related[0].positions.tolist() == [[0], [1], [6]]
 
 
 def test_shared_biases_do_not_tie_layers() -> None:
