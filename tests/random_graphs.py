@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 import onnx
@@ -60,6 +61,10 @@ class Network:
         inputs = [x, weight, *([self.weight((channels,))] if self.random.random() < 0.6 else [])]
         pads = [kernel // 2] * 4
         return self.one("Conv", *inputs, group=group, pads=pads)
+
+    def pieces(self) -> Sequence[Callable[[Self], None]]:
+        """What the network is made of."""
+        return PIECES
 
     # The pieces. Each adds a tensor.
 
@@ -178,7 +183,7 @@ class Network:
         """The network, with a convolution for each of its last tensors summed into the result."""
         self.conv()
         for _ in range(pieces):
-            self.random.choice(PIECES)(self)
+            self.random.choice(self.pieces())(self)
         outputs = []
         for x, size in dict(self.tensors[-3:]).items():
             outputs.append(self.one("Conv", x, self.weight((2, size, 1, 1))))

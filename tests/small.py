@@ -167,7 +167,7 @@ def tied() -> onnx.ModelProto:
 
 
 @small
-def unknown_operator() -> onnx.ModelProto:
+def barred_operator() -> onnx.ModelProto:
     return proto(
         """(float[N,3,6,6] x) => (float[N,2,6,6] y) {
             a = Conv(x, w0)

@@ -71,6 +71,10 @@ class Atoms:
             label = np.where(composed, self._pair[label, 0], label)
             label = self.find(np.concatenate([label, extra], axis=1))
 
+    def spell(self, label: Ids) -> Ids:
+        """The expanded label with each atom once in a row, packed left; frozen ones too."""
+        return _pack(self.expand(label))
+
     def resolve(self, label: Ids) -> Ids:
         """The label in normal form: living representatives, each once in a row, packed left."""
         return _pack(self.living(self.expand(label)))
@@ -150,7 +154,7 @@ class Atoms:
         """Freeze the rows of `label` that meet an always kept row, for the reason known there."""
         rows = ~(other > 0).any(axis=1)
         if rows.any():
-            known = np.where(other_full[rows] > 0, self._why[other_full[rows]], -1).max(axis=1)
+            known = self._reasons(other_full[rows])
             self.freeze(label[rows], np.where(known >= 0, known, reason))
 
     def _pair_up(self, left: list[Ids], right: list[Ids], reason: int) -> bool:
@@ -188,12 +192,28 @@ class Atoms:
                 else:
                     mixed.append(column)
             if not mixed:
-                return _stack(outer_columns, outer), _stack(inner_columns, inner)
+                break
             x, y = self.fresh(outer), self.fresh(inner)
             rows = np.stack([np.repeat(x, inner), np.tile(y, outer)], axis=1)
             self.substitute(mixed[0], rows, reason)
-        self.freeze(label, reason)
-        return _stack([], outer), _stack([], inner)
+        else:
+            self.freeze(label, reason)
+            outer_columns, inner_columns = [], []
+        known = self._reasons(self.expand(label)).reshape(outer, inner)
+        first = self._explained(_stack(outer_columns, outer), known.max(axis=1))
+        return first, self._explained(_stack(inner_columns, inner), known.max(axis=0))
+
+    def _reasons(self, expanded: Ids) -> Ids:
+        """For each row the number of a reason that froze one of its atoms, -1 if there is none."""
+        return np.asarray(np.where(expanded > 0, self._why[expanded], -1).max(axis=1))
+
+    def _explained(self, label: Ids, reasons: Ids) -> Ids:
+        """The label; a row that says nothing is that of an atom frozen for its reason, if any."""
+        bare = (label == 0).all(axis=1) & (reasons >= 0)
+        atoms = self.fresh(int(bare.sum()))
+        self._why[atoms] = reasons[bare]
+        label[bare, 0] = atoms
+        return label
 
 
 def _stack(columns: list[Ids], rows: int) -> Ids:

@@ -146,7 +146,7 @@ def _solve(
 
 
 def _size(term: Term, sizes: Mapping[str, int]) -> int | None:
-    return int(term.text) if term.text.isdecimal() else sizes.get(term.text)
+    return term.count or sizes.get(term.text)
 
 
 def _product(part: tuple[Term, ...], sizes: Mapping[str, int]) -> int | None:

@@ -28,12 +28,14 @@ class Factor:
         label: (size, k) atoms, None when opaque.
         why: The number of the reason why an opaque factor stays whole.
         dynamic: Whether the size is known only at run time.
+        alike: Whether the entries are copies that an operator made, as many as it was asked for.
     """
 
     size: int
     label: Ids | None = None
     why: int = 0
     dynamic: bool = False
+    alike: bool = False
 
 
 Factors = tuple[Factor, ...]
@@ -65,8 +67,9 @@ def meet(atoms: Atoms, first: Factors, second: Factors, reason: int) -> Factors:
             a[:1] = _split(atoms, a[0], b[0].size, reason)
         met.append(_same(atoms, a.pop(0), b.pop(0), reason))
     if a or b:  # sizes that do not nest: what is left stays whole
-        freeze(atoms, tuple(a + b), reason)
-        met.append(Factor(max(size_of(tuple(a)), size_of(tuple(b))), why=reason, dynamic=True))
+        why = next((f.why for f in a + b if f.label is None and f.why), reason)
+        freeze(atoms, tuple(a + b), why)
+        met.append(Factor(max(size_of(tuple(a)), size_of(tuple(b))), why=why, dynamic=True))
     return tuple(met)
 
 
@@ -111,19 +114,19 @@ def flatten(atoms: Atoms, axis: Factors, reason: int) -> Factor:
             inner = size // outer // factor.size
             columns.append(np.tile(np.repeat(factor.label, inner, axis=0), (outer, 1)))
         outer *= factor.size
-    return Factor(size, np.concatenate(columns, axis=1))
+    return Factor(size, np.concatenate(columns, axis=1), alike=any(f.alike for f in axis))
 
 
 def take(factor: Factor, indices: Ids) -> Factor:
     """The factor's indices in another order, some left out, some repeated."""
     label = None if factor.label is None else factor.label[indices]
-    return Factor(len(indices), label, factor.why)
+    return Factor(len(indices), label, factor.why, alike=factor.alike)
 
 
 def _same(atoms: Atoms, a: Factor, b: Factor, reason: int) -> Factor:
     if a.label is not None and b.label is not None:
         atoms.unify(a.label, b.label, reason)
-        return a
+        return b if a.alike else a
     opaque, other = (a, b) if a.label is None else (b, a)
     if other.label is not None:
         atoms.freeze(other.label, opaque.why or reason)
@@ -135,4 +138,5 @@ def _split(atoms: Atoms, factor: Factor, outer: int, reason: int) -> list[Factor
     if factor.label is None:
         return [Factor(n, None, factor.why, factor.dynamic) for n in (outer, inner)]
     labels = atoms.split(factor.label, outer, reason)
-    return [Factor(outer, labels[0]), Factor(inner, labels[1])]
+    parts = zip((outer, inner), labels, strict=True)
+    return [Factor(n, label, alike=factor.alike) for n, label in parts]

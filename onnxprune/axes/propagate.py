@@ -13,7 +13,7 @@ from onnxprune.axes.bind import Binding, bind
 from onnxprune.axes.factors import Factor, Factors, deal, flatten, freeze, meet, size_of, take
 from onnxprune.axes.labels import Barrier, Bound, Labels
 from onnxprune.axes.rule import Barred, Rule
-from onnxprune.axes.sentence import ELLIPSIS, FREE, Axis, Term
+from onnxprune.axes.sentence import ELLIPSIS, Axis, Term
 from onnxprune.errors import SentenceError
 from onnxprune.graph.graph import Graph
 from onnxprune.graph.nested import graphs_of
@@ -117,6 +117,7 @@ class _Labeller:
             if value is not None and operand is not None:
                 for axis, term in zip(self.axes[value], operand, strict=True):
                     reader.read(term, axis)
+        reader.keep_alike()
         for i, value in enumerate(node.inputs[len(binding.inputs) :], len(binding.inputs)):
             text = f"its input {i} always stays whole"
             self.keep_whole(value, self.why("operator", node.name, node.op_type, text))
@@ -198,7 +199,8 @@ class _Reader:
         flat = flatten(atoms, factors, self.conflict)
         start = 0
         for part, size in zip(axis.parts, self.binding.part_sizes(axis, flat.size), strict=True):
-            self._read_part(part, (self._take(flat, np.arange(start, start + size)),))
+            if not part[0].is_alike:
+                self._read_part(part, (self._take(flat, np.arange(start, start + size)),))
             start += size
 
     def _read_part(self, part: tuple[Term, ...], factors: Factors) -> None:
@@ -218,8 +220,17 @@ class _Reader:
             self.names[term.text] = met
         elif term == ELLIPSIS:
             freeze(atoms, factors, self.structural)
-        elif term != FREE:
+        elif not term.is_alike:
             freeze(atoms, factors, self._why("operator", self.rule.reason))
+
+    def keep_alike(self) -> None:
+        """Entries that are all alike stay where they are summed: nothing says which are gone."""
+        sentence = self.rule.parsed
+        for name in sentence.contracted | sentence.statistic:
+            alike = tuple(factor for factor in self.names.get(name, ()) if factor.alike)
+            if alike:
+                why = self._why("operator", "its result depends on how many copies it is given")
+                freeze(self.labeller.atoms, alike, why)
 
     def write(self, axis: Axis, size: tuple[int, bool]) -> Factors:
         """The factors of a result's axis; `size` is (its size, whether that is dynamic)."""
@@ -227,15 +238,19 @@ class _Reader:
             return self._write_part(axis.parts[0], size)
         sizes = self.binding.part_sizes(axis, size[0])
         parts = [
-            flatten(self.labeller.atoms, self._write_part(part, (n, False)), self.conflict)
+            flatten(self.labeller.atoms, self._write_part(part, (n, size[1])), self.conflict)
             for part, n in zip(axis.parts, sizes, strict=True)
         ]
-        if all(f.label is None for f in parts):
-            return (Factor(size[0], None, parts[0].why, size[1]),)
+        pairs = zip(axis.parts, parts, strict=True)
+        given = [f for part, f in pairs if not part[0].is_alike] or parts
+        if all(f.label is None for f in given):  # what is added to a whole axis stays with it
+            return (Factor(size[0], None, given[0].why, size[1]),)
         if any(f.dynamic for f in parts):
-            freeze(self.labeller.atoms, tuple(parts), self.conflict)
-            return (Factor(size[0], None, self.conflict, size[1]),)
-        return (Factor(sum(f.size for f in parts), self._stack(parts)),)
+            why = self._why("conflict", "a part of this axis has a size known only at run time")
+            freeze(self.labeller.atoms, tuple(parts), why)
+            return (Factor(size[0], None, why, size[1]),)
+        label = self._stack(parts)
+        return (Factor(sum(f.size for f in parts), label, alike=any(f.alike for f in parts)),)
 
     def _stack(self, parts: Iterable[Factor]) -> Ids:
         """The label of a direct sum: rows below each other, opaque parts as one frozen atom."""
@@ -259,10 +274,15 @@ class _Reader:
         )
 
     def _write_term(self, term: Term, size: tuple[int, bool]) -> Factors:
+        atoms = self.labeller.atoms
+        n, dynamic = size[0], size[1] and term.count is None
+        if term.is_alike and not dynamic:
+            tracked = n > 1 or term.count is not None
+            return (Factor(n, atoms.fresh(n).reshape(-1, 1) if tracked else None, alike=True),)
         if not term.is_name:
-            text = self.rule.reason
+            text = "it has a single index here" if n == 1 else self.rule.reason
             why = self.structural if term == ELLIPSIS else self._why("operator", text)
-            return (Factor(size[0], None, why, size[1]),)
+            return (Factor(n, None, why, dynamic),)
         if term.text not in self.names:
             raise SentenceError(
                 f"the input that '{term.text}' of '{self.rule.sentence}' is in is absent"

@@ -24,6 +24,8 @@ class Rule:
         attributes: Attribute -> the name whose kept size it must state (``{"group": "g"}``).
         shape_inputs: Input slot -> the output whose shape, or last axes of it, that input spells
             out.
+        within: Name -> another name of the sentence, its group (``{"c": "g"}``): the operator needs
+            equally many indices in every group, not the same ones.
         reason: Why the axes written ``_`` stay whole.
     """
 
@@ -32,6 +34,7 @@ class Rule:
     indices: Mapping[str, np.ndarray] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
     shape_inputs: Mapping[int, int] = field(default_factory=dict)
+    within: Mapping[str, str] = field(default_factory=dict)
     reason: str = "the operator needs this axis whole"
 
     @property

@@ -18,7 +18,9 @@ A sentence is operands, an arrow, results. Operands are separated by commas, the
 ``(a + b)``    a direct sum; products bind tighter: ``(g a + b)``
 ``1``, ``4``   that many indices which always stay
 ``_``          an axis that always stays whole
-``~``          an axis of an operand that may lose indices without any effect on the results
+``~``          of an operand: an axis that may lose indices without any effect on the results;
+               of a result: entries that are all alike, as many as are asked for
+``~3``         three such indices of an operand, or entries of a result
 ``...``        any number of axes that always stay whole (spatial axes, kernels)
 =============  ====================================================================================
 """
@@ -40,7 +42,7 @@ _SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(:(-?[1-9]\d*)?)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """The smallest part of an axis: a name, a number, ``_``, ``~`` or ``...``."""
+    """The smallest part of an axis: a name, a number, ``_``, ``~``, ``~3`` or ``...``."""
 
     text: str
     statistic: bool = False
@@ -50,6 +52,17 @@ class Term:
     def is_name(self) -> bool:
         """Whether the term names an index set."""
         return self.text[0].isalpha()
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether the term is free in an operand, and in a result entries that are all alike."""
+        return self.text[0] == "~"
+
+    @property
+    def count(self) -> int | None:
+        """How many indices a number such as ``4`` or ``~3`` says there are."""
+        digits = self.text.removeprefix("~")
+        return int(digits) if digits.isdecimal() else None
 
     def __str__(self) -> str:
         index = "" if self.index is None else f"[{self.index}]"
@@ -209,7 +222,8 @@ def _term(text: str, token: str) -> Term:
         raise _error(text, f"'{token}' marks something that is not a name")
     if index is not None and not (index.isidentifier() or _SLICE.fullmatch(index)):
         raise _error(text, f"'[{index}]' is neither the name of an array nor a slice")
-    if is_name or body in ("_", "~", "...") or (body.isdecimal() and int(body) > 0):
+    digits = body.removeprefix("~")
+    if is_name or body in ("_", "~", "...") or (digits.isdecimal() and int(digits) > 0):
         return Term(body, statistic, index)
     raise _error(text, f"'{token}' is neither a name, a number, '_', '~' nor '...'")
 
@@ -247,6 +261,3 @@ def _check(text: str, sentence: Sentence) -> None:
         for axis in operand:
             if any(t.index is not None for t in axis.terms()):
                 raise _error(text, "an index such as 'c[i]' stands only in results")
-    for operand in sentence.outputs:
-        if any(FREE in axis.terms() for axis in operand):
-            raise _error(text, "'~' stands only in operands")

@@ -15,7 +15,8 @@ import onnx_ir as ir
 from onnxprune.graph import fallback, loops
 from onnxprune.graph.corrections import correct
 from onnxprune.graph.expressions import manageable
-from onnxprune.graph.guards import MOST_RANK, distrusted, implausible, lengthy
+from onnxprune.graph.guards import MOST_RANK, distrusted, implausible, lengthy, misled
+from onnxprune.graph.supplements import supplement
 
 if TYPE_CHECKING:
     from onnx_shape_inference import OpShapeInferenceRegistry, ShapeInferenceContext
@@ -77,11 +78,12 @@ class _Walk:
         for body in bodies:
             loops.bind(node, body)
             self.graph(body)
-        if not implausible(node):
+        if not (implausible(node) or misled(node)):
             answered = not (lengthy(node) or distrusted(node)) and self._apply_rule(node)
             answered = answered and all(value.shape is not None for value in node.outputs)
             if not answered and not bodies:
                 fallback.ask(node, self._model)
+            supplement(self._context, node)
         for body in bodies:
             loops.settle(node, body)
         for value in node.outputs:

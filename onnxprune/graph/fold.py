@@ -117,7 +117,9 @@ class _Policy:
         self._left = _LARGEST_SUM
 
     def __call__(self, node: ir.Node) -> bool | None:
-        """Return False if a node must not be folded, None if it may."""
+        """Return False if a node must not be folded, None if it may, True if it must."""
+        if _fills_small_integers(node):
+            return True
         if node.op_type in _KEPT or node.domain != "" or len(node.outputs) != 1:
             return False
         given = [value for value in node.inputs if value is not None]
@@ -137,6 +139,18 @@ class _Policy:
             return False
         self._left -= size
         return None
+
+
+def _fills_small_integers(node: ir.Node) -> bool:
+    """Whether a ConstantOfShape makes a few integers: amounts of padding, a target of -1."""
+    if node.op_type != "ConstantOfShape" or node.domain != "" or len(node.inputs) != 1:
+        return False
+    shape, output = node.inputs[0], node.outputs[0]
+    if shape is None or shape.const_value is None or output.is_graph_output():
+        return False
+    if output.dtype is None or not output.dtype.is_integer() or output.shape is None:
+        return False
+    return output.shape.is_static() and prod(output.shape.numpy()) <= _MOST_GROWTH
 
 
 def _size(value: ir.Value) -> int:

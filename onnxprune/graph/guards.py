@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from onnxprune.graph.nested import integer
 
-__all__ = ["MOST_RANK", "distrusted", "implausible", "lengthy"]
+__all__ = ["MOST_RANK", "distrusted", "implausible", "lengthy", "misled"]
 
 MOST_RANK = 64
 """Axes that a tensor may have; numpy allows no more either."""
@@ -48,17 +48,31 @@ def _count(value: ir.Value | None) -> int:
 def distrusted(node: ir.Node) -> bool:
     """Tell whether onnx-shape-inference is known to be wrong about a node.
 
-    It takes an operand that is known only at run time for one that is not there: a Split into
-    given parts for one into equal parts, a Squeeze of given axes for one of all. And it forgets
-    the axis of a Unique, and that a Resize may keep the aspect ratio.
+    It takes an operand of which it knows nothing, or only at run time, for one that is not there:
+    an Expand of anything for one of a scalar, a Split into given parts for one into equal parts, a
+    Squeeze of given axes for one of all. And it forgets the axis of a Unique, and that a Resize
+    may keep the aspect ratio.
     """
+    if _shapeless(node):
+        return True
     if node.domain != "":
         return False
     if node.op_type in ("Split", "Squeeze"):
         operand = node.inputs[1] if len(node.inputs) > 1 else None
         return operand is not None and operand.const_value is None
-    forgotten = {"Unique": "axis", "Resize": "keep_aspect_ratio_policy"}
-    return forgotten.get(node.op_type) in node.attributes
+    if node.op_type == "Resize":
+        policy = node.attributes.get("keep_aspect_ratio_policy")
+        return policy is not None and policy.value != "stretch"
+    return node.op_type == "Unique" and "axis" in node.attributes
+
+
+def misled(node: ir.Node) -> bool:
+    """Tell whether onnx itself, too, takes an operand of unknown rank for an absent one."""
+    return node.domain == "" and node.op_type in ("Attention", "Slice") and _shapeless(node)
+
+
+def _shapeless(node: ir.Node) -> bool:
+    return any(value is not None and value.shape is None for value in node.inputs)
 
 
 def lengthy(node: ir.Node) -> bool:

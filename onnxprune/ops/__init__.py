@@ -9,16 +9,24 @@ import onnx_ir as ir
 from onnxprune.axes.rule import Barred, Rule
 from onnxprune.graph.graph import Graph
 from onnxprune.ops import (  # noqa: F401 - importing a family registers it; keep alphabetical
+    barred,
     convolution,
+    copies,
+    einsum,
     elementwise,
     indexing,
     layout,
     matmul,
     normalization,
+    ordered,
+    picking,
     pooling,
     reduction,
     resize,
     shape,
+    signal,
+    slicing,
+    vision,
 )
 from onnxprune.ops.patch import Kept, Overlay, Patch
 from onnxprune.ops.registry import MACS, PATCHES, RULES, macs, patch, rule

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from onnxprune.axes.rule import Rule
+from onnxprune.axes.rule import Barred, Rule
 from onnxprune.ops.registry import macs, rule
 from onnxprune.ops.view import Op
+
+_OFFSETS = "it holds an offset for each position of the kernel"
 
 
 @rule("Conv")
@@ -16,6 +18,7 @@ def conv(op: Op) -> Rule:
         "n (g c) ..., (g o) c ..., (g o) -> n (g o) ...",
         sizes={"g": op.attr("group", 1)},
         attributes={"group": "g"},
+        within={"c": "g", "o": "g"},
     )
 
 
@@ -26,10 +29,33 @@ def conv_transpose(op: Op) -> Rule:
         "n (g c) ..., (g c) o ..., (g o) -> n (g o) ...",
         sizes={"g": op.attr("group", 1)},
         attributes={"group": "g"},
+        within={"c": "g", "o": "g"},
     )
 
 
-@macs("Conv")
+@rule("DeformConv")
+def deform_conv(op: Op) -> Rule | Barred:
+    """https://onnx.ai/onnx/operators/onnx__DeformConv.html; offsets are for runs of channels."""
+    groups, fields = op.attr("group", 1), op.attr("offset_group", 1)
+    kernel = math.prod(dim.size for dim in op.shape(1)[2:])
+    if groups == 1:
+        return Rule(
+            f"n (f c) ..., o (f c) ..., n (f {2 * kernel}) ..., o, n (f {kernel}) ... -> n o ...",
+            sizes={"f": fields},
+            attributes={"offset_group": "f"},
+            reason=_OFFSETS,
+        )
+    if fields == 1:
+        return Rule(
+            "n (g c) ..., (g o) c ..., n _ ..., (g o), n _ ... -> n (g o) ...",
+            sizes={"g": groups},
+            attributes={"group": "g"},
+            reason=_OFFSETS,
+        )
+    return Barred("its channels are grouped once by its weight and again by its offsets")
+
+
+@macs("Conv", "DeformConv")
 def conv_macs(op: Op) -> int:
     """Every output element sums over the input channels of its group and the kernel."""
     weight = [dim.size for dim in op.shape(1)]

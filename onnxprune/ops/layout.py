@@ -5,28 +5,32 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, takewhile
 
 import numpy as np
 
 from onnxprune.axes.rule import Barred, Rule
 from onnxprune.graph.dims import Dim
-from onnxprune.ops.broadcast import broadcast, names
+from onnxprune.ops.broadcast import names
 from onnxprune.ops.patch import Kept, Patch
 from onnxprune.ops.registry import patch, rule
 from onnxprune.ops.view import Op
 
 Shape = tuple[Dim, ...]
 
+_BLOCKS = "it deals the pixels out in whole blocks"
+
 
 @rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 def reshape(op: Op) -> Rule | Barred:
     """https://onnx.ai/onnx/operators/onnx__Reshape.html; the common factors of both shapes."""
-    terms = _factor([d.size for d in op.shape(0)], [d.size for d in op.result()])
+    if op.type in ("Squeeze", "Unsqueeze") and (axes := op.numbers("axes", 1, 13)) is not None:
+        return _by_axes(op, axes)
+    terms = _compare(op.shape(0), op.result())
     if terms is None:
         return Barred("its input and its result cannot be compared")
     left, right, sizes = terms
-    if op.type == "Squeeze" and op.numbers("axes", 1, 13) is None and not _ones(op):
+    if op.type == "Squeeze" and not _ones(op):
         return Barred("it has no axes and would drop those that shrink to one index")
     if op.type == "Reshape" and op.attr("allowzero", 0) not in (0, 1):
         return Barred("its allowzero is neither 0 nor 1")
@@ -37,6 +41,22 @@ def reshape(op: Op) -> Rule | Barred:
         sizes=sizes,
         shape_inputs={1: 0} if op.type == "Reshape" else {},
         reason="the sizes before and after do not divide each other",
+    )
+
+
+def _by_axes(op: Op, axes: Sequence[int]) -> Rule:
+    """Axes of one index that come or go where they are said to, whatever the others are."""
+    longer = op.shape(0) if op.type == "Squeeze" else op.result()
+    places = {axis % len(longer) for axis in axes}
+    others = iter(names(len(longer) - len(places)))
+    long = [
+        ("_" if longer[i].dynamic else "1") if i in places else next(others)
+        for i in range(len(longer))
+    ]
+    short = [name for i, name in enumerate(long) if i not in places]
+    left, right = (long, short) if op.type == "Squeeze" else (short, long)
+    return Rule(
+        f"{' '.join(left)} -> {' '.join(right)}", reason="this axis has one index at run time"
     )
 
 
@@ -69,20 +89,55 @@ def transpose(op: Op) -> Rule:
     return Rule(f"{' '.join(taken)} -> {' '.join(taken[i] for i in order)}")
 
 
-@rule("Expand")
-def expand(op: Op) -> Rule | Barred:
-    """https://onnx.ai/onnx/operators/onnx__Expand.html; what is repeated stays whole."""
-    result = op.result()
-    if op.shape(1)[0].dynamic:
-        return Barred("the number of axes it asks for is not known")
-    (taken, given), _ = broadcast([op.shape(0), result])
-    padded = ["1"] * (len(result) - len(op.shape(0))) + taken.split()
-    right = [g if t == g else "_" for t, g in zip(padded, given.split(), strict=True)]
-    return Rule(
-        f"{taken} -> {' '.join(right)}",
-        shape_inputs={1: 0},
-        reason="it repeats one index along this axis",
-    )
+@rule("DepthToSpace")
+def depth_to_space(op: Op) -> Rule:
+    """https://onnx.ai/onnx/operators/onnx__DepthToSpace.html."""
+    return Rule(f"n {_depth(op)} _ _ -> n c _ _", reason=_BLOCKS)
+
+
+@rule("SpaceToDepth")
+def space_to_depth(op: Op) -> Rule:
+    """https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html."""
+    return Rule(f"n c _ _ -> n {_depth(op)} _ _", reason=_BLOCKS)
+
+
+def _depth(op: Op) -> str:
+    """The axis of channels and of pixels within a block, which are major in mode DCR."""
+    block = op.attr("blocksize", 0) ** 2
+    return f"({block} c)" if op.attr("mode", "DCR") == "DCR" else f"(c {block})"
+
+
+def _compare(before: Shape, after: Shape) -> tuple[list[str], list[str], dict[str, int]] | None:
+    """Axes for two shapes of the same elements.
+
+    Where sizes that are known only at run time cannot be compared, the first axes that are alike
+    and the last static ones that hold equally many elements still correspond; what lies between
+    them stays whole.
+    """
+    terms = _factor([d.size for d in before], [d.size for d in after])
+    if terms is not None or not any(d.dynamic for d in (*before, *after)):
+        return terms
+    pairs = zip(before, after, strict=False)
+    head = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
+    tails = _tails(before[head:], after[head:])
+    known = [(*s[:head], *s[len(s) - n :]) for s, n in zip((before, after), tails, strict=True)]
+    terms = _factor(*([d.size for d in shape] for shape in known))
+    if terms is None:
+        return None
+    left, right, sizes = terms
+    for axes, shape, tail in ((left, before, tails[0]), (right, after, tails[1])):
+        axes[head:head] = ["_"] * (len(shape) - head - tail)
+    return left, right, sizes
+
+
+def _tails(before: Shape, after: Shape) -> tuple[int, int]:
+    """How many of the last axes, all static, hold equally many elements on both sides."""
+    counts = []
+    for shape in (before, after):
+        static = list(takewhile(lambda dim: not dim.dynamic and dim.size > 0, reversed(shape)))
+        counts.append(list(accumulate((dim.size for dim in static), operator.mul, initial=1)))
+    common = max(set(counts[0]) & set(counts[1]))
+    return counts[0].index(common), counts[1].index(common)
 
 
 def _factor(

@@ -18,7 +18,10 @@ def matmul(op: Op) -> Rule:
     left = f"{batch_a} m k" if len(a) > 1 else "k"
     right = f"{batch_b} k n" if len(b) > 1 else "k"
     result = [batch, "m" if len(a) > 1 else "", "n" if len(b) > 1 else ""]
-    return Rule(f"{left}, {right} -> {' '.join(filter(None, result))}")
+    return Rule(
+        f"{left}, {right} -> {' '.join(filter(None, result))}",
+        reason="one of its sizes may be 1 at run time",
+    )
 
 
 @rule("Gemm")

@@ -11,15 +11,53 @@ from onnxprune.ops.view import Op
 @rule("BatchNormalization")
 def batch_normalization(op: Op) -> Rule | Barred:
     """https://onnx.ai/onnx/operators/onnx__BatchNormalization.html."""
-    if op.attr("training_mode", 0):
+    if op.attr("training_mode", 0) or len(op.node.outputs) > 1:
         return Barred("it runs in training mode")
-    return Rule("n c ..., c, c, c, c -> n c ...")
+    if not op.attr("spatial", 1):
+        return Barred("it normalises every position by itself, not every channel")
+    spatial = " ".join(names(len(op.shape(0)) - 2, "s"))
+    return Rule(f"n c {spatial}, c, c, c, c -> n c {spatial}")
 
 
 @rule("InstanceNormalization")
 def instance_normalization(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html."""
-    return Rule("n c ..., c, c -> n c ...")
+    spatial = names(len(op.shape(0)) - 2, "s")
+    marked = " ".join(f"{axis}!" for axis in spatial)
+    return Rule(f"n c {marked}, c, c -> n c {' '.join(spatial)}")
+
+
+@rule("GroupNormalization")
+def group_normalization(op: Op) -> Rule:
+    """https://onnx.ai/onnx/operators/onnx__GroupNormalization.html; per group before opset 21."""
+    spatial = names(len(op.shape(0)) - 2, "s")
+    marked = " ".join(f"{axis}!" for axis in spatial)
+    scale = "g" if op.version < 21 else "(g c)"
+    return Rule(
+        f"n (g c!) {marked}, {scale}, {scale} -> n (g c) {' '.join(spatial)}",
+        sizes={"g": op.attr("num_groups", 0)},
+        attributes={"num_groups": "g"},
+    )
+
+
+@rule("MeanVarianceNormalization")
+def mean_variance_normalization(op: Op) -> Rule:
+    """https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html."""
+    axes = names(len(op.shape(0)))
+    over = {axis % len(axes) for axis in op.attr("axes", [0, 2, 3])}
+    marked = [f"{name}!" if i in over else name for i, name in enumerate(axes)]
+    return Rule(f"{' '.join(marked)} -> {' '.join(axes)}")
+
+
+@rule("LRN")
+def local_response_normalization(op: Op) -> Rule:
+    """https://onnx.ai/onnx/operators/onnx__LRN.html."""
+    axes = names(len(op.shape(0)))
+    axes[1] = "_"
+    return Rule(
+        f"{' '.join(axes)} -> {' '.join(axes)}",
+        reason="every channel is divided by a sum over its neighbours",
+    )
 
 
 @rule("LayerNormalization", "RMSNormalization")

@@ -14,13 +14,13 @@ def resize(op: Op) -> Rule:
     before, after = op.shape(0), op.result()
     axes, moved = names(len(before)), _moved(op)
     terms = [
-        axes[i] if i < 2 and i not in moved and b == a else "_"
-        for i, (b, a) in enumerate(zip(before, after, strict=True))
+        "_" if i in moved or b != a else axis
+        for i, (axis, b, a) in enumerate(zip(axes, before, after, strict=True))
     ]
     text = " ".join(terms)
     return Rule(
         f"{text} -> {text}",
-        shape_inputs={} if "axes" in op.node.attributes else {3: 0},
+        shape_inputs={3: 0} if op.type == "Resize" and "axes" not in op.node.attributes else {},
         reason="it is resampled along this axis",
     )
 

@@ -14,7 +14,7 @@ from onnxprune.ops.view import Op
 @rule("Shape")
 def shape(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__Shape.html; the elements themselves are not read."""
-    return Rule(f"{' '.join('~' * len(op.shape(0)))} -> _")
+    return Rule(f"{' '.join('~' * len(op.shape(0)))} -> _", reason="its elements are sizes")
 
 
 @patch("Shape")

@@ -70,6 +70,11 @@ class Op:
         """Whether input `i` is present."""
         return i < len(self.node.inputs) and self.node.inputs[i] is not None
 
+    def used(self, i: int) -> bool:
+        """Whether anything reads output `i`."""
+        value = self.node.outputs[i] if i < len(self.node.outputs) else None
+        return value is not None and (bool(value.uses()) or value.is_graph_output())
+
     def shape(self, i: int) -> Shape:
         """The shape of input `i`.
 
@@ -117,6 +122,22 @@ class Op:
         """The elements of a small integer input as far as they are known, None if it is absent."""
         value = self.node.inputs[i] if self.has(i) else None
         return None if value is None else self._graph.elements(value)
+
+    def known(self, name: str, i: int, since: int) -> list[int | None] | None:
+        """As `numbers`, with None for elements that are not known or dynamic.
+
+        Raises:
+            Unknown: If the input is there and not even its length is known.
+        """
+        if self.version < since or not self.has(i) or self.constant(i):
+            return [*numbers] if (numbers := self.numbers(name, i, since)) is not None else None
+        elements = self.elements(i)
+        if elements is None:
+            (length,) = self.shape(i)
+            if length.dynamic:
+                raise Unknown(f"its input {i} is computed while the model runs")
+            return [None] * length.size
+        return [None if e is None or e.dynamic else e.size for e in elements]
 
     def numbers(self, name: str, i: int, since: int) -> list[int] | None:
         """Integers that are an attribute before opset `since`, from then on input `i`.

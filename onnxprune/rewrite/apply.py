@@ -48,12 +48,12 @@ def _slice(value: ir.Value, axes: Mapping[int, Ids]) -> None:
     assert whole is not None
     sizes = list(whole.shape.numpy())
     for axis, kept in axes.items():
-        sizes[axis] = len(kept)
+        sizes[axis] = kept.shape[-1]
 
     def read() -> ir.TensorProtocol:
         array = whole.numpy()
-        for axis, kept in axes.items():
-            array = np.take(array, kept, axis)
+        for axis, kept in sorted(axes.items(), key=lambda item: item[1].ndim):
+            array = np.take(array, kept, axis) if kept.ndim == 1 else _take_by_row(array, kept)
         return ir.Tensor(np.ascontiguousarray(array), dtype=whole.dtype, name=value.name)
 
     shape = ir.Shape(sizes)
@@ -67,18 +67,26 @@ def _slice(value: ir.Value, axes: Mapping[int, Ids]) -> None:
     value.shape = ir.Shape(sizes)
 
 
+def _take_by_row(array: npt.NDArray[np.generic], kept: Ids) -> npt.NDArray[np.generic]:
+    """Other indices of axis 1 for each index of axis 0."""
+    return np.take_along_axis(array, kept.reshape(*kept.shape, *[1] * (array.ndim - 2)), 1)
+
+
 @dataclass(slots=True)
 class _Patcher:
     graph: ir.Graph
     namer: Namer
 
     def patch(self, node: ir.Node, patch: Patch) -> None:
-        """Change one node; inputs are overlaid before it, outputs after it."""
+        """Change one node; inputs are picked from and overlaid before it, outputs after it."""
         for name, value in patch.attributes.items():
             if value is None:
                 node.attributes.pop(name, None)
             else:
                 node.attributes[name] = ir.convenience.convert_attribute(name, value)
+        for slot, axes in patch.picks.items():
+            for axis, indices in axes.items():
+                self._pick(node, slot, axis, indices)
         for slot, change in patch.inputs.items():
             if slot >= len(node.inputs):
                 node.resize_inputs(slot + 1)
@@ -86,6 +94,14 @@ class _Patcher:
         for i, overlay in patch.outputs.items():
             if overlay:
                 self._output(node, i, overlay)
+
+    def _pick(self, node: ir.Node, slot: int, axis: int, indices: npt.NDArray[np.int64]) -> None:
+        name = self.namer.unique(f"{node.name}_pruned_Gather")
+        operands = [node.inputs[slot], self._constant(node, indices)]
+        made = ir.node("Gather", operands, {"axis": axis}, name=name)
+        made.outputs[0].name = name
+        self.graph.insert_before(node, made)
+        node.replace_input_with(slot, made.outputs[0])
 
     def _input(self, node: ir.Node, slot: int, change: npt.NDArray[np.int64] | Overlay) -> ir.Value:
         value = node.inputs[slot]
@@ -127,16 +143,16 @@ class _Patcher:
             made[-1].outputs[0].name = name
             return made[-1].outputs[0]
 
-        if overlay.scaled:  # sizes + sizes / denominator * (numerator - denominator)
-            growth, divisors = np.zeros(shape, np.int64), np.ones(shape, np.int64)
-            for i, (numerator, denominator) in overlay.scaled.items():
-                growth[i], divisors[i] = numerator - denominator, denominator
-            sizes = make("Add", sizes, make("Mul", make("Div", sizes, divisors), growth))
         if overlay.fixed:
             others, new = np.ones(shape, np.int64), np.zeros(shape, np.int64)
             for i, size in overlay.fixed.items():
                 others.flat[i], new.flat[i] = 0, size
             sizes = make("Add", make("Mul", sizes, others), new)
+        if overlay.scaled:  # sizes + sizes / denominator * (numerator - denominator)
+            growth, divisors = np.zeros(shape, np.int64), np.ones(shape, np.int64)
+            for i, (numerator, denominator) in overlay.scaled.items():
+                growth[i], divisors[i] = numerator - denominator, denominator
+            sizes = make("Add", sizes, make("Mul", make("Div", sizes, divisors), growth))
         return made, sizes
 
     def _constant(self, near: ir.Node, array: npt.NDArray[np.generic]) -> ir.Value:

@@ -145,3 +145,24 @@ def test_long_histories(seed: int) -> None:
     for _ in range(40):
         step(world, lambda n: int(random.integers(n)))
     world.check(6)
+
+
+def test_a_split_tells_why_its_parts_are_frozen() -> None:
+    atoms = Atoms()
+    label = atoms.fresh(6).reshape(-1, 1)
+    atoms.freeze(label[:3], 5)
+    atoms.freeze(label[3:], 7)
+    outer, inner = atoms.split(label, 2, 9)
+    assert atoms.why(outer).tolist() == [[5], [7]]
+    assert (atoms.why(inner) >= 5).all()
+    other = atoms.fresh(2).reshape(-1, 1)
+    atoms.unify(outer, other, 9)
+    assert atoms.why(other).tolist() == [[5], [7]]
+
+
+def test_a_split_says_nothing_of_what_was_never_frozen() -> None:
+    atoms = Atoms()
+    heads = np.repeat(atoms.fresh(2), 3).reshape(-1, 1)
+    outer, inner = atoms.split(heads, 2, 9)
+    assert atoms.why(outer).tolist() == [[-1], [-1]]
+    assert not inner.any()

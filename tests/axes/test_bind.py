@@ -58,6 +58,17 @@ def test_sums_and_picks() -> None:
     assert bound(padded, [dims(4)], dims(8)).part_sizes(padded.parsed.outputs[0][0], 8) == [1, 4, 3]
 
 
+def test_copies_are_as_many_as_there_is_room_for() -> None:
+    rule = Rule("a c -> a (~ c)")
+    binding = bound(rule, [dims(2, 4)], dims(2, 12))
+    assert binding.term_sizes(rule.parsed.outputs[0][1].parts[0], 12) == [3, 4]
+    rule = Rule("a -> (~2 + a + ~1)")
+    binding = bound(rule, [dims(4)], dims(7))
+    assert binding.part_sizes(rule.parsed.outputs[0][0], 7) == [2, 4, 1]
+    with pytest.raises(SentenceError):
+        bound(rule, [dims(4)], dims(8))
+
+
 def test_a_name_takes_its_size_from_a_static_place() -> None:
     binding = bound(Rule("a b -> b a"), [dims("N", 4)], dims(4, "N"))
     assert binding.sizes["b"] == 4

@@ -102,6 +102,48 @@ def test_a_free_axis_ties_nothing() -> None:
     assert alive(labels, "w0") == {1: [True] * 4}
 
 
+COPIES = """(float[N,3] x) => (float[N,2] y) {
+    h = MatMul(x, w0) g = Relu(h) e = Expand(g, s) k = MatMul(x, w1) m = Mul(e, k) y = MatMul(m, w2)
+}"""
+COPY_RULES: dict[str, Rule | Barred] = {
+    "MatMul": MATMUL,
+    "Relu": Rule("a 1 -> a 1"),
+    "Expand": Rule("a 1 -> a ~", reason="how many is not known"),
+    "Mul": Rule("a b, a b -> a b"),
+}
+
+
+def test_copies_are_as_many_as_what_they_meet() -> None:
+    model = proto(COPIES, "w0 3 1, w1 3 4, w2 4 2", s=np.array([1, 4]))
+    labels = propagate(load(model), lambda node: COPY_RULES[node.op_type])
+    assert alive(labels, "w1") == {1: [True] * 4}
+    copies, others = (
+        next(axes for value, axes in labels.axes.items() if value.name == name)[1][0].label
+        for name in ("e", "k")
+    )
+    assert copies is not None
+    assert others is not None
+    assert np.array_equal(labels.resolved(copies), labels.resolved(others))
+
+
+def test_copies_that_are_counted_stay() -> None:
+    """A sum of copies tells how many there are, wherever else they are tied to channels."""
+    counted = "r = ReduceSum<keepdims=1>(e, one) z = MatMul(m, w2) y = Add(z, r)"
+    body = COPIES.replace("y = MatMul(m, w2)", counted)
+    model = proto(body, "w0 3 1, w1 3 4, w2 4 2", s=np.array([1, 4]), one=np.array([1]))
+    rules = COPY_RULES | {"ReduceSum": Rule("a b! -> a 1"), "Add": Rule("a b, a 1 -> a b")}
+    labels = propagate(load(model), lambda node: rules[node.op_type])
+    assert not alive(labels, "w1")
+    assert "its result depends on how many copies it is given" in reasons(labels)
+
+
+def test_copies_of_a_dynamic_number_stay() -> None:
+    body = "(float[N,3] x, int64[2] s) => (float[N,K] y) { h = MatMul(x, w0) y = Expand(h, s) }"
+    labels = propagate(load(proto(body, "w0 3 1")), lambda node: COPY_RULES[node.op_type])
+    assert not alive(labels, "y")
+    assert "how many is not known" in reasons(labels)
+
+
 def test_an_axis_that_is_too_long_is_not_tracked() -> None:
     body = "(float[N,3] x) => (float[N,M] y) { h = MatMul(x, w0) y = Pad(h, p) }"
     model = proto(body, "w0 3 4", p=np.array([0, 0, 0, 2**40]))

@@ -22,6 +22,10 @@ SENTENCES = [
     "a -> a[::-1]",
     "a -> a[-3:], a[:-3]",
     "~ ~ -> _",
+    "_ -> ~ ~",
+    "a c -> a (~ c)",
+    "a -> (~2 + a + ~1)",
+    "a (~2 + 1 + ~1) -> a",
     "a, , b -> a b",
     ", a -> a",
     "->",
@@ -60,7 +64,7 @@ def sentences(draw: st.DrawFn) -> str:
 
     def axis(result: bool) -> str:
         term = st.sampled_from(names)
-        plain = st.one_of(PLAIN, st.just("..."), *([] if result else [st.just("~")]))
+        plain = st.one_of(PLAIN, st.sampled_from(["...", "~", "~3"]))
         part = st.lists(term, min_size=1, max_size=3).map(" ".join)
         return draw(
             st.one_of(
@@ -116,6 +120,10 @@ MALFORMED = [
     "a -> a[",
     "a -> a]",
     "a -> ~",
+    "~0 a -> a",
+    "~a -> a",
+    "a~ -> a~",
+    "a ~! -> a",
     "0 a -> a",
     "-1 a -> a",
     "a -> a _!",

@@ -288,3 +288,27 @@ def test_oddities_are_no_reason_to_warn(
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
     same_answers(model, graph.model, {"x": floats(3)})
+
+
+def test_amounts_of_padding_that_grow_out_of_a_shape_are_known() -> None:
+    """torch's legacy exporter fills up the amounts with zeros and reverses them."""
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,3,4,4] x) => (float[N,5,4,4] y) {
+      four = Constant <value_ints = [4]> ()
+      amounts = Constant <value_ints = [0,0,0,0,1,1]> ()
+      zeros = ConstantOfShape <value = int64[1] {0}> (two)
+      all = Concat <axis = 0> (amounts, zeros)
+      rows = Reshape (all, pairs)
+      reversed = Slice (rows, last, first, axis, back)
+      columns = Transpose <perm = [1,0]> (reversed)
+      flat = Reshape (columns, one)
+      y = Pad (x, flat)
+    }
+    """
+    numbers = {"two": [2], "pairs": [-1, 2], "last": [-1], "first": [-(2**62)], "axis": [0]}
+    numbers |= {"back": [-1], "one": [-1]}
+    model = text_model(text, *(ir.Tensor(np.array(n), name=name) for name, n in numbers.items()))
+    graph = load(model)
+    assert operators(graph.model) == ["Pad"]
+    same_answers(model, graph.model, {"x": floats(2, 3, 4, 4)})

@@ -259,6 +259,43 @@ class TestOddNodes:
         """
         assert shapes(graph_of(text))["y"] == ["2", "4"]
 
+    @pytest.mark.parametrize("line", ["y = Expand (a, s)", "y = Compress <axis = 0> (a, c)"])
+    def test_nothing_is_told_of_what_an_unknown_shape_becomes(self, line: str) -> None:
+        text = f"""
+        <ir_version: 8, opset_import: ["" : 17, "strange" : 1]>
+        g (float[n,4] x, bool[8] c) => (float[k] z) {{
+            a = strange.Op (x) {line} z = Relu (y)
+        }}
+        """
+        assert shapes(graph_of(text, tensor("s", 3, 1)))["y"] is None
+
+    @pytest.mark.parametrize(
+        ("opset", "line"),
+        [
+            (7, "y = Upsample <scales = [1.0, 1.0, 2.0, 1.5]> (x)"),
+            (9, "y = Upsample (x, s)"),
+            (10, "y = Resize (x, s)"),
+            (11, "y = Resize (x, , s)"),
+        ],
+    )
+    def test_images_are_scaled_in_every_opset(self, opset: int, line: str) -> None:
+        text = f"""
+        <ir_version: 4, opset_import: ["" : {opset}]>
+        g (float[n,3,h,5] x) => (float[k] z) {{ {line} z = Relu (y) }}
+        """
+        scales = ir.Tensor(np.array([1, 1, 2, 1.5], np.float32), name="s")
+        assert shapes(graph_of(text, scales))["y"] == ["n", "3", "2*h", "7"]
+
+    def test_a_fill_and_a_normalisation_without_rules_have_shapes(self) -> None:
+        text = """
+        <ir_version: 8, opset_import: ["" : 18]>
+        g (float[n,4] x, float[4] w) => (float[k] z) {
+            s = Shape (x) a = ConstantOfShape (s) y = GroupNormalization <num_groups = 2> (a, w, w)
+            z = Relu (y)
+        }
+        """
+        assert shapes(graph_of(text))["y"] == ["n", "4"]
+
     @pytest.mark.parametrize(
         "line",
         [

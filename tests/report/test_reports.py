@@ -124,7 +124,7 @@ def test_a_file_has_the_bytes_of_its_files(tmp_path: Path, external: bool) -> No
 
 
 def test_every_report_is_json() -> None:
-    units = find_units(MODELS["unknown_operator"]())
+    units = find_units(MODELS["barred_operator"]())
     choose(units, ratio(0.5))
     small = prune(units)
     verdict = verify(units, small)

@@ -1,0 +1,100 @@
+"""Shapes, and sizes as numbers, that neither onnx-shape-inference nor onnx itself can tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxprune.graph.fallback import merge
+from onnxprune.graph.nested import constant, integer
+
+if TYPE_CHECKING:
+    from onnx_shape_inference import ShapeInferenceContext
+
+__all__ = ["supplement"]
+
+_Size = int | ir.SymbolicDim | None
+
+
+def supplement(context: ShapeInferenceContext, node: ir.Node) -> None:
+    """Add to what is known of a node's result what can be told of it here.
+
+    Args:
+        context: The run of the shape inference.
+        node: A node that all other rules have been applied to.
+    """
+    if node.op_type == "ReduceProd" and node.domain == "":
+        _multiply(context, node)
+    rule = _RULES.get(node.op_type) if node.domain == "" else None
+    if rule is None or not node.inputs or node.inputs[0] is None:
+        return
+    sizes = rule(context, node)
+    if sizes is not None:
+        node.outputs[0].shape = merge(ir.Shape(sizes), node.outputs[0].shape)
+
+
+def _multiply(context: ShapeInferenceContext, node: ir.Node) -> None:
+    """The product of a vector of sizes, which tf2onnx writes into the target of a Reshape."""
+    value = node.inputs[0] if node.inputs else None
+    if value is None or value.shape is None or len(value.shape) != 1:
+        return
+    sizes = context.get_symbolic_value(value)
+    if not sizes or any(size is None for size in sizes) or integer(node, "noop_with_empty_axes"):
+        return
+    product: int | ir.SymbolicDim = 1
+    for size in sizes:
+        product = size * product if isinstance(size, ir.SymbolicDim) else product * size
+    context.set_symbolic_value(node.outputs[0], [product])
+
+
+def _like(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | None:
+    value, result = node.inputs[0], node.outputs[0]
+    if value is None or value.shape is None:
+        return None
+    result.type = result.type or value.type
+    return list(value.shape)
+
+
+def _filled(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | None:
+    value = node.inputs[0]
+    sizes: Sequence[_Size] | None = None if value is None else context.get_symbolic_value(value)
+    return sizes
+
+
+def _scaled(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | None:
+    """The older forms: Upsample with an attribute, Resize without a region of interest."""
+    shape, scales = _like(context, node), _scales(context, node)
+    if shape is None or scales is None or len(shape) != len(scales):
+        return None
+    return [_times(size, scale) for size, scale in zip(shape, scales, strict=True)]
+
+
+def _scales(context: ShapeInferenceContext, node: ir.Node) -> Sequence[float] | None:
+    attribute = node.attributes.get("scales")
+    if attribute is not None and attribute.type == ir.AttributeType.FLOATS:
+        return list(attribute.as_floats())
+    if context.get_opset_version("") > 10 or len(node.inputs) < 2 or node.inputs[1] is None:
+        return None
+    tensor = constant(node.inputs[1])
+    return None if tensor is None else [float(scale) for scale in tensor.numpy().reshape(-1)]
+
+
+def _times(size: _Size, scale: float) -> _Size:
+    if scale == 1 or size is None:
+        return size
+    if isinstance(size, int):
+        sizes = {math.floor(size * scale), math.floor(np.float32(size) * np.float32(scale))}
+        return sizes.pop() if len(sizes) == 1 else None  # rounding decides
+    return size * int(scale) if scale == int(scale) else None
+
+
+_RULES: dict[str, Callable[[ShapeInferenceContext, ir.Node], Sequence[_Size] | None]] = {
+    "ConstantOfShape": _filled,
+    "GroupNormalization": _like,
+    "Resize": _scaled,
+    "Upsample": _scaled,
+}
