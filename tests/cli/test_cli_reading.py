@@ -1,4 +1,4 @@
-"""inspect, units, explain and rules."""
+"""inspect, units and explain."""
 
 from __future__ import annotations
 
@@ -91,13 +91,6 @@ def test_explain_an_operator_that_nobody_knows(run: Run) -> None:
     said = run("explain", "magic.onnx", "magic").out
     assert said == "Magic 'magic'\n  barrier: no rule for the operator com.acme::Magic\n"
     assert "barrier     Magic 'magic': no rule for" in run("inspect", "magic.onnx").out
-
-
-def test_rules(run: Run) -> None:
-    assert "matmul         Gemm, MatMul\n" in run("rules").out
-    rows = {row["operator"]: row for row in run("rules", "--format", "json").json}
-    assert rows["Conv"] == {"operator": "Conv", "family": "convolution", "macs": True}
-    assert rows["Relu"]["macs"] is False
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
