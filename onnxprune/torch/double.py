@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 __all__ = ["in_double"]
 
+_TYPES = {"dtype", "output_datatype", "output_dtype", "stash_type", "to"}
 FLOAT, DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
 
 
@@ -28,7 +29,7 @@ def in_double(model: ir.Model) -> ir.Model:
         for name, attribute in list(node.attributes.items()):
             if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype == FLOAT:
                 node.attributes[name] = ir.AttrTensor(name, _widened(attribute.value))
-            elif name in ("to", "dtype", "stash_type") and attribute.value == FLOAT:
+            elif name in _TYPES and attribute.value == FLOAT:
                 node.attributes[name] = ir.AttrInt64(name, int(DOUBLE))
     return clone
 

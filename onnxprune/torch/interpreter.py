@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,11 @@ import onnx_ir as ir
 from torch import Tensor
 
 from onnxprune.torch import functions
+from onnxprune.torch.control import CONTROL, Run
 from onnxprune.torch.errors import BadFeeds, BadRemoval, Leak, LeakError, UnsupportedOperator
 from onnxprune.torch.masked import Masked, without
 from onnxprune.torch.operators import Call, find
+from onnxprune.torch.operators.sequences import Parts
 from onnxprune.torch.plan import Plan, Step
 from onnxprune.torch.tensors import to_torch
 
@@ -40,9 +42,9 @@ class Interpreter:
     def __init__(self, model: ir.Model) -> None:
         self._inputs = {str(value.name): value for value in model.graph.inputs}
         self._plan = Plan.of(model.graph, model.opset_imports)
-        self._constants = {str(value.name): value for value in self._plan.constants}
+        self._constants = _named(self._plan.constants)
         self.parameters: dict[str, Tensor] = {
-            str(value.name): tensor for value, tensor in self._plan.constants.items()
+            name: self._plan.constants[value] for name, value in self._constants.items()
         }
         self._bodies: dict[Any, Interpreter] = {}
 
@@ -75,7 +77,11 @@ class Interpreter:
             raise BadRemoval(f"no such parameter: {', '.join(sorted(unknown))}")
         values = self._start(inputs, missing or {})
         self._execute(self._plan, values)
-        return {str(output.name): values[output] for output in self._plan.outputs}
+        outputs = {str(output.name): values[output] for output in self._plan.outputs}
+        for name, output in outputs.items():
+            if isinstance(output, Parts):
+                raise UnsupportedOperator(f"output {name!r} is a sequence")
+        return outputs
 
     def _start(self, feeds: Mapping[str, Masked], missing: Mapping[str, Removal]) -> _Values:
         """The parameters and the inputs."""
@@ -109,8 +115,8 @@ class Interpreter:
         node = step.node
         try:
             arguments = [None if v is None else values.get(v) for v in node.inputs]
-            if node.op_type == "If" and step.blocks:
-                return self._branch(step, arguments[0], values)
+            if step.blocks and node.op_type in CONTROL:
+                return CONTROL[node.op_type](step, arguments, self._inside(values))
             handler = find(node.domain, node.op_type)
             if handler is None:
                 return self._run_body(step, arguments)
@@ -125,17 +131,21 @@ class Interpreter:
             raise
         return [results] if isinstance(results, Masked) else results
 
-    def _branch(self, step: Step, condition: Masked | None, values: _Values) -> _Results:
-        """Run one of the two graphs of an If."""
-        if condition is None or condition.present is not None:
-            raise UnsupportedOperator("the condition is missing")
-        block = step.blocks["then_branch" if bool(condition.value) else "else_branch"]
-        inner = dict(values)
-        self._execute(block, inner)
-        return [inner[output] for output in block.outputs]
+    def _inside(self, values: _Values) -> Run:
+        """What runs the graphs inside a node, which see the values outside."""
+
+        def run(block: Plan, given: Sequence[Masked | None]) -> list[Masked]:
+            pairs = zip(block.inputs, given, strict=True)
+            inner = values | {name: x for name, x in pairs if x is not None}
+            self._execute(block, inner)
+            return [inner[output] for output in block.outputs]
+
+        return run
 
     def _run_body(self, step: Step, arguments: Sequence[Masked | None]) -> _Results:
         """Run a node through the function that the ONNX standard defines it by."""
+        if any(isinstance(x, Parts) for x in arguments):
+            raise UnsupportedOperator("a function of sequences")
         key = (
             step.node,
             *(None if x is None else (x.value.dtype, tuple(x.value.shape)) for x in arguments),
@@ -152,6 +162,19 @@ class Interpreter:
         inner._execute(inner._plan, values)
         results = iter([values[output] for output in inner._plan.outputs])
         return [next(results) if output.name else None for output in step.node.outputs]
+
+
+def _named(values: Iterable[ir.Value]) -> dict[str, ir.Value]:
+    """Values by name; where graphs inside nodes use one again, it is numbered."""
+    named: dict[str, ir.Value] = {}
+    for value in values:
+        name = str(value.name)
+        count = 1
+        while name in named:
+            count += 1
+            name = f"{value.name}#{count}"
+        named[name] = value
+    return named
 
 
 def _operand(node: ir.Node, position: int | None) -> str:

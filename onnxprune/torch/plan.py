@@ -45,9 +45,11 @@ class Plan:
     Attributes:
         steps: Its nodes but for constants, in order.
         constants: Its initializers and what its Constant nodes hold, those of inner graphs too.
+        inputs: What it is given.
         outputs: What it results in.
     """
 
+    inputs: list[ir.Value]
     outputs: list[ir.Value]
     steps: list[Step] = field(default_factory=list)
     constants: dict[ir.Value, Tensor] = field(default_factory=dict)
@@ -55,7 +57,7 @@ class Plan:
     @classmethod
     def of(cls, graph: ir.Graph, opsets: Mapping[str, int]) -> Plan:
         """The plan of a graph."""
-        plan = cls(list(graph.outputs))
+        plan = cls(list(graph.inputs), list(graph.outputs))
         for value in graph.initializers.values():
             if value.const_value is not None:
                 plan.constants[value] = to_torch(value.const_value.numpy())

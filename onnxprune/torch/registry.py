@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from onnxprune.torch.errors import UnsupportedOperator
+from onnxprune.torch.errors import Leak, UnsupportedOperator
 from onnxprune.torch.masked import Masked
 
 __all__ = ["Call", "Handler", "find", "operator", "supported"]
@@ -51,8 +51,8 @@ class Call:
         """A list that is an attribute in old versions and an input in new ones."""
         if name in self.attributes:
             return list(self.attributes[name])
-        x = self.optional(position)
-        return None if x is None else list(x.value.flatten().tolist())
+        x = self.optional_setting(position)
+        return None if x is None else list(x.flatten().tolist())
 
     def integers(self, name: str, position: int) -> list[int] | None:
         """`numbers`, for whole ones."""
@@ -62,6 +62,21 @@ class Call:
     def tensor(self, position: int) -> Tensor:
         """The value of a required argument."""
         return self[position].value
+
+    def setting(self, position: int) -> Tensor:
+        """The value of an argument that says what is to be done.
+
+        Raises:
+            Leak: Some of it is missing.
+        """
+        x = self[position]
+        if x.present is not None:
+            raise Leak(position, "entries missing of what says how to compute")
+        return x.value
+
+    def optional_setting(self, position: int) -> Tensor | None:
+        """`setting`, where it may be left out."""
+        return None if self.optional(position) is None else self.setting(position)
 
     def refuse(self, detail: str) -> UnsupportedOperator:
         """The error for a variant that is not supported."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from onnxprune.torch.errors import Leak
 from onnxprune.torch.masked import Masked, levels_of, tidy
 
-__all__ = ["demand_whole", "permute", "reshape", "spread", "take"]
+__all__ = ["demand_whole", "permute", "reshape", "spread", "take", "whole"]
 
 
 def spread(x: Masked, axes: Iterable[int]) -> Tensor:
@@ -40,6 +40,19 @@ def demand_whole(x: Masked, axes: Iterable[int], why: str, operand: int = 0) -> 
     for axis in axes:
         if not bool((present == present.narrow(axis, 0, 1)).all()):
             raise Leak(operand, f"entries missing along axis {axis}, {why}")
+
+
+def whole(x: Masked, axes: Iterable[int], why: str, operand: int = 0) -> Masked:
+    """A value whose levels do not vary along axes of which an operator needs every position.
+
+    Raises:
+        Leak: Presence differs along one of them.
+    """
+    axes = list(axes)
+    demand_whole(x, axes, why, operand)
+    if x.levels is None or not x.varies(axes):
+        return x
+    return Masked(x.value, tidy(x.levels.amax(tuple(axes), keepdim=True)), x.born)
 
 
 def permute(x: Masked, order: Sequence[int]) -> Masked:

@@ -171,7 +171,7 @@ def test_missing_entries_hold_zero_and_others_do_not_notice(node: str) -> None:
         'DepthToSpace<blocksize=2, mode="CRD">(image)',
         "SpaceToDepth<blocksize=2>(image)",
         'Pad<mode="edge">(w, last)',
-        "ScatterElements<axis=1>(w, elements, w)",
+        "ScatterElements<axis=1>(w, elements, fresh)",
         "ScatterND(w, nd, rows)",
         "Identity(w)",
     ],
@@ -190,6 +190,7 @@ def test_presence_moves_as_values_do(node: str, gone: dict[int, list[int]]) -> N
         "elements": np.array([[[0, 2, -1]], [[1, 1, 3]]]) * np.ones((2, 4, 3), np.int64),
         "nd": np.array([[0, 1], [1, 3]]),
         "rows": np.zeros((2, 3), np.float32),
+        "fresh": np.zeros((2, 4, 3), np.float32),
         "repeats": np.array([2, 2, 1]),
         "wider": np.array([3, 2, 4, 3]),
         "which": np.array([True, False, True, True]),
@@ -202,9 +203,15 @@ def test_presence_moves_as_values_do(node: str, gone: dict[int, list[int]]) -> N
         np.swapaxes(holes, 0, axis)[indices] = 0
     body = f"m () => (float[a] y) {{ {'y, z' if 'Split' in node else 'y'} = {node} }}"
     removed = {name: {axis: np.array(indices) for axis, indices in gone.items()}}
+    along = {axis: np.array(indices) for axis, indices in gone.items() if axis != 1}
+    removed |= {other: along for other in ("elements", "fresh") if f", {other}" in node}
+    holes_in_fresh = fixed["fresh"].copy()
+    for axis, index in along.items():
+        np.swapaxes(holes_in_fresh, 0, axis)[index] = 1
     masked = Interpreter(model(body, {**fixed, name: whole})).run({}, removed)["y"]
     # zeros moved about as values, and padding told from them
-    moved = Interpreter(model(body, {**fixed, name: 1 - holes})).run({})["y"].value == 0
+    zeros: Arrays = {**fixed, name: 1 - holes, "fresh": holes_in_fresh}
+    moved = Interpreter(model(body, zeros)).run({})["y"].value == 0
     present = masked.present
     assert present is not None or bool(moved.all())
     if present is not None:

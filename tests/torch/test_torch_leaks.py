@@ -178,12 +178,14 @@ def test_what_is_no_parameter() -> None:
     for removed in ({"v": {0: [1]}}, {"w": {2: [1]}}, {"w": {1: [4]}}, {"w": {1: [-1]}}):
         with pytest.raises(BadRemoval):
             masked_twin(twin, feeds, arrays(removed))
+    with pytest.raises(BadRemoval, match="shape"):
+        masked_twin(twin, feeds, {"w": np.zeros((4, 8), bool)})
     for wrong in ({}, {**feeds, "z": normal(1)}):
         with pytest.raises(BadFeeds):
             masked_twin(twin, wrong, {})
 
 
 def test_an_unknown_operator_is_named() -> None:
-    body = "m (float[2,8] x) => (float[2,4] y) { [odd] y = Det(x) }"
-    with pytest.raises(UnsupportedOperator, match="Det node 'odd'"):
+    body = "m (float[2,8] x) => (float[2,4] y) { [odd] y = RandomNormalLike(x) }"
+    with pytest.raises(UnsupportedOperator, match="RandomNormalLike node 'odd'"):
         masked_twin(model(body, {}), {"x": normal(2, 8)}, {})

@@ -253,6 +253,27 @@ def test_padding_is_present_only_on_the_padded_axis() -> None:
     check(body, weights, {"w0": {0: [2]}, "w1": {1: [3]}}, IMAGE)
 
 
+def test_channels_of_padding_go_without_objection() -> None:
+    body = """m (float[2,3,6,6] x) => (float[2,2,6,6] y) {
+        a = Conv(x, w0)
+        p = Pad(a, pads, number)
+        b = Conv<pads=[1,1,1,1]>(x, w1)
+        s = Add(p, b)
+        y = Conv(s, w2)
+    }"""
+    weights = {
+        "w0": normal(4, 3, 1, 1),
+        "w1": normal(8, 3, 3, 3),
+        "w2": normal(2, 8, 1, 1),
+        "number": np.array(3.0, np.float32),
+    }
+    removed: Removed = {"w0": {0: [2]}, "w1": {0: [1, 4, 7]}, "w2": {1: [1, 4, 7]}}
+    whole, fewer = np.array([0, 2, 0, 0, 0, 2, 0, 0]), np.array([0, 1, 0, 0, 0, 1, 0, 0])
+    twin = masked_twin(model(body, weights | {"pads": whole}), IMAGE, arrays(removed))
+    small = sliced(weights, removed) | {"pads": fewer}
+    np.testing.assert_allclose(twin["y"], answers(body, small, IMAGE)["y"], rtol=1e-4, atol=1e-5)
+
+
 def test_local_response_normalisation_skips_missing_channels() -> None:
     body = """m (float[2,3,6,6] x) => (float[2,2,6,6] y) {
         a = Conv(x, w0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from onnxprune.torch.masked import Masked, combine, contract
 from onnxprune.torch.registry import Call, operator
-from onnxprune.torch.structure import demand_whole, reshape
+from onnxprune.torch.structure import reshape, whole
 from onnxprune.torch.windows import Windows
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -22,13 +22,17 @@ _TRANSPOSED: dict[int, Callable[..., Tensor]] = {
 
 @operator("Conv")
 def _conv(call: Call) -> Masked:
-    x, w, bias = call[0], call[1], call.optional(2)
+    return convolve(call, call[0], call[1], call.optional(2))
+
+
+def convolve(call: Call, x: Masked, w: Masked, bias: Masked | None) -> Masked:
+    """The convolution that a node's attributes describe, of any operands."""
     rank = x.value.ndim - 2
     if rank not in _CONVOLUTIONS:
         raise call.refuse(f"{rank} spatial axes")
     groups = call.attribute("group", 1)
     windows = Windows.of(call, x.shape[2:], w.shape[2:])
-    levels = _levels(x, w, groups, "goc", bias)
+    levels = summed_levels(x, w, groups, "goc", bias)
     value, padding = x.value, list(windows.before)
     if windows.before != windows.after:
         value, padding = windows.pad(value, 0), [0] * rank
@@ -44,13 +48,19 @@ def _conv(call: Call) -> Masked:
     return Masked(value, levels)
 
 
-def _levels(x: Masked, w: Masked, groups: int, letters: str, bias: Masked | None) -> Tensor | None:
-    """The levels of the result, (n, c, 1...); letters are those of the weight's first axes."""
+def summed_levels(
+    x: Masked, w: Masked, groups: int, letters: str, bias: Masked | None
+) -> Tensor | None:
+    """The levels of the result, (n, c, 1...); letters are those of the weight's first axes.
+
+    Raises:
+        Leak: A group of the weight misses other inputs than the feature map does.
+    """
     rank = x.value.ndim - 2
     if x.marks is None and w.marks is None and (bias is None or bias.marks is None):
         return None
-    demand_whole(x, range(2, x.value.ndim), "over which windows slide", 0)
-    demand_whole(w, range(2, w.value.ndim), "which windows are made of", 1)
+    x = whole(x, range(2, x.value.ndim), "over which windows slide", 0)
+    w = whole(w, range(2, w.value.ndim), "which windows are made of", 1)
     if groups == 1:
         flat = [None if v.marks is None else v.marks.flatten(1) for v in (x, w)]
         levels = contract(("nc", flat[0]), (letters.replace("g", ""), flat[1]), "no")
@@ -92,7 +102,7 @@ def _conv_transpose(call: Call) -> Masked:
     groups = call.attribute("group", 1)
     strides = list(call.attribute("strides") or [1] * rank)
     dilations = list(call.attribute("dilations") or [1] * rank)
-    levels = _levels(x, w, groups, "gco", bias)
+    levels = summed_levels(x, w, groups, "gco", bias)
     vector = None if bias is None else bias.value
     full = _TRANSPOSED[rank](x.value, w.value, vector, strides, 0, 0, groups, dilations)
     crops = _crops(call, x, list(full.shape[2:]), strides)

@@ -6,6 +6,7 @@ import torch
 
 from onnxprune.torch.masked import Masked
 from onnxprune.torch.registry import Call, operator
+from onnxprune.torch.structure import whole
 from onnxprune.torch.tensors import dtype_of
 
 
@@ -17,13 +18,13 @@ def _everywhere(value: torch.Tensor) -> Masked:
 def _constant_of_shape(call: Call) -> Masked:
     number = call.attribute("value")
     number = torch.zeros(()) if number is None else number.reshape(())
-    shape = [int(size) for size in call.tensor(0).tolist()]
+    shape = [int(size) for size in call.setting(0).tolist()]
     return _everywhere(number.expand(shape).clone())
 
 
 @operator("Range")
 def _range(call: Call) -> Masked:
-    start, limit, delta = (call.tensor(i).reshape(()) for i in range(3))
+    start, limit, delta = (call.setting(i).reshape(()) for i in range(3))
     dtype = start.dtype
     value = torch.arange(start.item(), limit.item(), delta.item(), dtype=dtype)
     return _everywhere(value)
@@ -31,7 +32,7 @@ def _range(call: Call) -> Masked:
 
 @operator("EyeLike")
 def _eye_like(call: Call) -> Masked:
-    x = call[0]
+    x = whole(call[0], range(2), "of which the diagonal is told by position")
     code = call.attribute("dtype")
     value = torch.zeros(x.value.shape, dtype=x.value.dtype if code is None else dtype_of(code))
     value.diagonal(call.attribute("k", 0)).fill_(1)

@@ -120,5 +120,5 @@ def _clip(call: Call) -> Masked:
 
 
 def _scalar(call: Call, position: int) -> Tensor | None:
-    x = call.optional(position)
-    return None if x is None else x.value.reshape(())
+    x = call.optional_setting(position)
+    return None if x is None else x.reshape(())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onnxprune.torch.masked import MISSING, Masked, fill, levels_of, tidy
+from onnxprune.torch.masked import MISSING, Footprint, Masked, fill, levels_of, meet, tidy
 from onnxprune.torch.registry import Call, operator
-from onnxprune.torch.structure import demand_whole, reshape, spread, take
+from onnxprune.torch.structure import demand_whole, reshape, spread, take, whole
 
 
 @operator("Slice")
@@ -56,22 +56,24 @@ def _gather_elements(call: Call) -> Masked:
     value = torch.gather(x.value, axis, where)
     if x.marks is None and index.marks is None:
         return Masked(value)
+    uneven = [a for a, n in enumerate(index.shape) if a != axis and n != x.shape[a]]
+    x, index = (whole(v, uneven, "told by position", i) for i, v in enumerate((x, index)))
+    common = meet(
+        [Footprint(levels_of(v).amax(axis, True), (), v.born - {axis}) for v in (x, index)]
+    )
     marks = torch.gather(spread(x, range(x.value.ndim)), axis, where)
-    if index.levels is not None:  # an index does not object to what it points at
-        marks = marks * (index.levels != MISSING)
+    marks = marks * (levels_of(index) != MISSING) * (common != MISSING)
     return Masked(fill(value, marks), tidy(marks))
 
 
 @operator("GatherND")
 def _gather_nd(call: Call) -> Masked:
-    x, index = call[0], call[1]
-    if index.present is not None:
-        raise call.refuse("missing indices")
+    x, index = call[0], call.setting(1)
     batch = call.attribute("batch_dims", 0)
-    value = _gathered(x.value, index.value, batch)
+    value = _gathered(x.value, index, batch)
     if x.marks is None:
         return Masked(value)
-    return Masked(value, tidy(_gathered(spread(x, range(x.value.ndim)), index.value, batch)))
+    return Masked(value, tidy(_gathered(spread(x, range(x.value.ndim)), index, batch)))
 
 
 def _gathered(data: Tensor, index: Tensor, batch: int) -> Tensor:
@@ -84,17 +86,15 @@ def _gathered(data: Tensor, index: Tensor, batch: int) -> Tensor:
 
 @operator("NonZero")
 def _non_zero(call: Call) -> Masked:
-    if call[0].present is not None:
-        raise call.refuse("missing entries, which it would count")
-    return Masked(call.tensor(0).nonzero().T)
+    return Masked(call.setting(0).nonzero().T)
 
 
 @operator("TopK")
 def _top_k(call: Call) -> list[Masked]:
     x = call[0]
     axis = call.attribute("axis", -1) % x.value.ndim
-    demand_whole(x, [axis], "by position along which the largest are told")
-    count = call.attribute("k") if call.opset < 10 else int(call.tensor(1))
+    x = whole(x, [axis], "along which the largest are told by position")
+    count = call.attribute("k") if call.opset < 10 else int(call.setting(1))
     largest = bool(call.attribute("largest", 1))
     values, index = torch.sort(x.value, dim=axis, descending=largest, stable=True)
     born = x.born - {axis}
@@ -107,17 +107,19 @@ def _top_k(call: Call) -> list[Masked]:
 @operator("Trilu")
 def _trilu(call: Call) -> Masked:
     x = call[0]
-    demand_whole(x, range(x.value.ndim - 2, x.value.ndim), "which are cut by position")
-    k = call.optional(1)
-    offset = 0 if k is None else int(k.value)
+    x = whole(x, range(x.value.ndim - 2, x.value.ndim), "which are cut by position")
+    k = call.optional_setting(1)
+    offset = 0 if k is None else int(k)
     function = torch.triu if call.attribute("upper", 1) else torch.tril
-    return Masked(function(x.value, offset), x.levels, x.born - {x.value.ndim - 1})
+    return Masked(
+        function(x.value, offset), x.levels, x.born - {x.value.ndim - 2, x.value.ndim - 1}
+    )
 
 
 @operator("OneHot")
 def _one_hot(call: Call) -> Masked:
     index = call[0]
-    depth, (off, on) = int(call.tensor(1)), call.tensor(2)
+    depth, (off, on) = int(call.setting(1)), call.setting(2)
     axis = call.attribute("axis", -1)
     axis = axis + index.value.ndim + 1 if axis < 0 else axis
     where = index.value.to(torch.int64)
@@ -131,10 +133,40 @@ def _one_hot(call: Call) -> Masked:
 @operator("Compress")
 def _compress(call: Call) -> Masked:
     x, axis = call[0], call.attribute("axis")
-    chosen = call.tensor(1).nonzero().flatten()
+    chosen = call.setting(1).nonzero().flatten()
     if axis is None:
         x, axis = reshape(x, [-1]), 0
     return take(x, axis, chosen)
+
+
+@operator("ReverseSequence")
+def _reverse_sequence(call: Call) -> Masked:
+    batch, time = call.attribute("batch_axis", 1), call.attribute("time_axis", 0)
+    x = whole(call[0], [batch, time], "along which sequences are turned around")
+    lengths = call.setting(1)[:, None]
+    steps = torch.arange(x.shape[time])[None]
+    index = torch.where(steps < lengths, lengths - 1 - steps, steps)  # (batch, time)
+    index = index if batch < time else index.T
+    index = index.reshape([n if a in (batch, time) else 1 for a, n in enumerate(x.shape)])
+    value = x.value.gather(time, index.expand(x.shape))
+    return Masked(value, x.levels, x.born - {batch, time})
+
+
+@operator("Unique")
+def _unique(call: Call) -> list[Masked]:
+    x, axis = call[0], call.attribute("axis")
+    demand_whole(x, range(x.value.ndim), "which are compared")
+    value = x.value.flatten() if axis is None else x.value
+    axis = 0 if axis is None else axis % value.ndim
+    rows = value.movedim(axis, 0).reshape(value.shape[axis], -1)
+    _, inverse, counts = torch.unique(rows, dim=0, return_inverse=True, return_counts=True)
+    first = torch.full_like(counts, len(rows)).scatter_reduce(
+        0, inverse, torch.arange(len(rows)), "amin"
+    )
+    if not call.attribute("sorted", 1):
+        order = first.argsort()
+        first, counts, inverse = first[order], counts[order], order.argsort()[inverse]
+    return [Masked(v) for v in (value.index_select(axis, first), first, inverse, counts)]
 
 
 def _unborn(value: Tensor, marks: Tensor) -> Masked:

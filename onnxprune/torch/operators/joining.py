@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,15 +19,22 @@ from onnxprune.torch.masked import (
     tidy,
 )
 from onnxprune.torch.registry import Call, operator
-from onnxprune.torch.structure import spread
+from onnxprune.torch.structure import reshape, spread
 
 
 @operator("Concat")
 def _concat(call: Call) -> Masked:
-    rank = call.tensor(0).ndim
-    axis = call.attribute("axis", 1) % rank
-    positions = [i for i, x in enumerate(call.inputs) if x is not None]
-    parts = [call[i] for i in positions]
+    parts = [x for x in call.inputs if x is not None]
+    return concat(parts, call.attribute("axis", 1) % parts[0].value.ndim)
+
+
+def stack(parts: Sequence[Masked], axis: int = 0) -> Masked:
+    """Values of one shape, one after the other along a new axis."""
+    return concat([reshape(x, [*x.shape[:axis], 1, *x.shape[axis:]]) for x in parts], axis)
+
+
+def concat(parts: Sequence[Masked], axis: int) -> Masked:
+    """Values one after the other along an axis; elsewhere they must miss the same."""
     value = torch.cat([x.value for x in parts], axis)
     if all(x.levels is None and not x.born for x in parts):
         return Masked(value)
@@ -56,9 +65,14 @@ def _split(call: Call) -> list[Masked]:
         total, count = x.shape[axis], call.attribute("num_outputs") or call.outputs
         size = -(-total // count)
         sizes = [min(size, max(total - i * size, 0)) for i in range(count)]
+    return split(x, axis, sizes)
+
+
+def split(x: Masked, axis: int, sizes: Sequence[int]) -> list[Masked]:
+    """A value cut up along an axis."""
     marks = spread(x, [axis]) if x.varies([axis]) else None
     parts = []
-    for i, value in enumerate(torch.split(x.value, sizes, axis)):
+    for i, value in enumerate(torch.split(x.value, list(sizes), axis)):
         if marks is None:
             parts.append(Masked(value, x.levels, x.born))
         else:
@@ -70,7 +84,7 @@ def _split(call: Call) -> list[Masked]:
 @operator("Expand")
 def _expand(call: Call) -> Masked:
     x = call[0]
-    shape = np.broadcast_shapes(tuple(x.shape), tuple(call.tensor(1).tolist()))
+    shape = np.broadcast_shapes(tuple(x.shape), tuple(call.setting(1).tolist()))
     lead = len(shape) - x.value.ndim
     sizes = (1,) * lead + tuple(x.shape)
     new = {a for a, (own, size) in enumerate(zip(sizes, shape, strict=True)) if own != size}
@@ -83,12 +97,16 @@ def _expand(call: Call) -> Masked:
 @operator("Tile")
 def _tile(call: Call) -> Masked:
     x = call[0]
-    repeats = [int(n) for n in call.tensor(1).tolist()]
+    repeats = [int(n) for n in call.setting(1).tolist()]
     value = x.value.repeat(repeats)
     new = frozenset(a for a, n in enumerate(repeats) if n > 1 and x.shape[a] == 1)
     levels = x.levels
+    if any(n > 1 and x.shape[a] != 1 for a, n in enumerate(repeats)):  # copies of what differs
+        marks = Masked(x.value, levels_of(x), x.born).marks
+        assert marks is not None
+        levels = marks.clamp(max=COPIED)
     if levels is not None:
         levels = levels.repeat(
             [1 if size == 1 else n for n, size in zip(repeats, levels.shape, strict=True)]
         )
-    return Masked(value, levels, x.born | new)
+    return Masked(value, None if levels is None else tidy(levels), x.born | new)

@@ -78,3 +78,9 @@ def _cast(call: Call) -> Masked:
 def _cast_like(call: Call) -> Masked:
     dtype = call.tensor(1).dtype
     return elementwise(lambda x: x.to(dtype), call[0])
+
+
+@operator("BitCast")
+def _bit_cast(call: Call) -> Masked:
+    dtype = dtype_of(call.attribute("to"))
+    return elementwise(lambda x: x.contiguous().view(dtype), call[0])

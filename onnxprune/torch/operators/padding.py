@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onnxprune.torch.errors import UnsupportedOperator
-from onnxprune.torch.masked import MISSING, PRESENT, Masked, fill, tidy
+from onnxprune.torch.masked import COPIED, MISSING, Masked, fill, levels_of, tidy
 from onnxprune.torch.registry import Call, operator
-from onnxprune.torch.structure import demand_whole
+from onnxprune.torch.structure import whole
 
 
 @operator("Pad")
@@ -24,7 +24,7 @@ def _pad(call: Call) -> Masked:
     mode = call.attribute("mode", "constant")
     if mode == "constant":
         return _constant(x, around, _number(call))
-    demand_whole(x, around, f"which {mode} padding reads by position")
+    x = whole(x, around, f"which {mode} padding reads by position")
     value = x.value
     for axis, (before, after) in around.items():
         index = _positions(value.shape[axis], before, after, mode)
@@ -33,10 +33,10 @@ def _pad(call: Call) -> Masked:
 
 
 def _number(call: Call) -> float:
-    given = call.optional(2) if call.opset >= 11 else None
-    if given is None or given.value.numel() == 0:
+    given = call.optional_setting(2) if call.opset >= 11 else None
+    if given is None or given.numel() == 0:
         return float(call.attribute("value", 0.0))
-    return given.value.item()
+    return given.item()
 
 
 def _positions(size: int, before: int, after: int, mode: str) -> Tensor:
@@ -54,22 +54,21 @@ def _positions(size: int, before: int, after: int, mode: str) -> Tensor:
 
 
 def _constant(x: Masked, around: dict[int, tuple[int, int]], number: float) -> Masked:
-    """Padding is present, except where everything beside it is missing."""
+    """Padding is copies of one number, but missing where everything beside it is."""
     rank = x.value.ndim
     flat = [n for axis in range(rank)[::-1] for n in around.get(axis, (0, 0))]
     value = F.pad(x.value, flat, value=number)
     born = x.born - set(around)
-    if x.levels is None:
-        return Masked(value, None, born)
-    levels = x.levels if born == x.born else x.marks
-    assert levels is not None
+    levels = levels_of(x if born == x.born else Masked(x.value, x.marks))
     for axis, (before, after) in around.items():
-        if levels.shape[axis] == 1:
+        if levels.shape[axis] == 1 and max(before, after) <= 0:
             continue
-        start, end = max(-before, 0), levels.shape[axis] - max(-after, 0)
-        border = (levels.amax(axis, keepdim=True) != MISSING).to(torch.uint8) * PRESENT
+        size = x.shape[axis]
+        start, end = max(-before, 0), size - max(-after, 0)
+        inside = levels.expand(_resized(levels, axis, size)).narrow(axis, start, end - start)
+        border = (levels.amax(axis, keepdim=True) != MISSING).to(torch.uint8) * COPIED
         sides = [border.expand(_resized(border, axis, max(n, 0))) for n in (before, after)]
-        levels = torch.cat([sides[0], levels.narrow(axis, start, end - start), sides[1]], axis)
+        levels = torch.cat([sides[0], inside, sides[1]], axis)
     return Masked(fill(value, levels), tidy(levels), born)
 
 

@@ -174,6 +174,10 @@ def _hidden_levels(call: Call, gates: int, directions: int, size: int) -> Tensor
         return None
     x, w, r = call[0], call[1], call[2]
     demand_whole(x, [0, 1], "over which the state runs", 0)
+    for position, given in enumerate(call.inputs):
+        if given is not None and position not in (0, 4):
+            axis = 1 if position in (5, 6) and call.attribute("layout", 0) else 0
+            demand_whole(given, [axis], "which are its directions", position)
     parted = reshape(w, [directions, gates, size, w.shape[2]])
     letters = "bti" if call.attribute("layout", 0) else "tbi"
     if x.marks is None and parted.marks is None:

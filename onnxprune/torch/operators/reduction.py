@@ -153,15 +153,26 @@ def _arg(call: Call) -> Masked:
     return reduced(x, [axis], index, keep)
 
 
-@operator("CumSum")
+@operator("CumSum", "CumProd")
 def _cumulative(call: Call) -> Masked:
     x = call[0]
-    axis = int(call.tensor(1)) % x.value.ndim
-    value = x.value.flip(axis) if call.attribute("reverse", 0) else x.value
-    total = value.cumsum(axis, dtype=value.dtype)
+    axis = int(call.setting(1)) % x.value.ndim
+    neutral = int(call.operator == "CumProd")
+    value = fill(x.value, x.levels, neutral) if x.varies([axis]) else x.value
+    value = value.flip(axis) if call.attribute("reverse", 0) else value
     if call.attribute("exclusive", 0):
-        total = total - value
+        first = torch.full_like(value.narrow(axis, 0, 1), neutral)
+        value = torch.cat([first, value.narrow(axis, 0, x.shape[axis] - 1)], axis)
+    function = torch.cumprod if neutral else torch.cumsum
+    total = function(value, axis, dtype=value.dtype)
     total = total.flip(axis) if call.attribute("reverse", 0) else total
-    if x.varies([axis]):
-        total = fill(total, x.levels)
-    return Masked(total, x.levels, x.born - {axis})
+    return Masked(fill(total, x.levels), x.levels, x.born - {axis})
+
+
+@operator("Det")
+def _determinant(call: Call) -> Masked:
+    x = call[0]
+    axes = [x.value.ndim - 2, x.value.ndim - 1]
+    demand_whole(x, axes, "of which all entries count")
+    value = torch.linalg.det(x.value)[..., None, None]
+    return reduced(x, axes, value, keep=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from onnxprune.torch.masked import Masked
 from onnxprune.torch.registry import Call, operator
-from onnxprune.torch.structure import demand_whole
+from onnxprune.torch.structure import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +33,26 @@ class _Axis:
     region: tuple[float, float] = (0.0, 1.0)
 
     def coordinates(self, mode: str) -> np.ndarray:
-        """Where each entry of the result lies on the original axis."""
-        x = np.arange(self.result, dtype=np.float64)
-        last = self.result - 1
+        """Where each entry of the result lies on the original axis; in float32, as in runtimes."""
+        x = np.arange(self.result, dtype=np.float32)
+        last, scale = self.result - 1, np.float32(self.scale)
         if mode == "asymmetric":
-            return x / self.scale
+            return x / scale
         if mode == "align_corners":
             return np.zeros_like(x) if last == 0 else x * (self.size - 1) / last
         if mode == "pytorch_half_pixel" and self.result == 1:
             return np.zeros_like(x)
         if mode == "half_pixel_symmetric":
-            offset = self.size / 2 * (1 - self.result / (self.scale * self.size))
-            return offset + (x + 0.5) / self.scale - 0.5
+            offset = self.size / 2 * (1 - self.result / (scale * self.size))
+            return offset + (x + 0.5) / scale - 0.5
         if mode == "tf_half_pixel_for_nn":
-            return (x + 0.5) / self.scale
+            return (x + 0.5) / scale
         if mode == "tf_crop_and_resize":
             start, end = self.region
             if last == 0:
                 return np.full_like(x, 0.5 * (start + end) * (self.size - 1))
             return start * (self.size - 1) + x * (end - start) * (self.size - 1) / last
-        return (x + 0.5) / self.scale - 0.5
+        return (x + 0.5) / scale - 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _upsample(call: Call) -> Masked:
 
 def _resampled(x: Masked, plan: list[_Axis], manner: _Manner) -> Masked:
     plan = [a for a in plan if a.result != a.size or a.scale != 1 or manner.outside is not None]
-    demand_whole(x, [a.axis for a in plan], "which is resampled")
+    x = whole(x, [a.axis for a in plan], "which is resampled")
     value = x.value
     for axis in plan:
         if manner.mode == "nearest":

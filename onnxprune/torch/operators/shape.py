@@ -29,10 +29,10 @@ def _identity(call: Call) -> Masked:
 
 @operator("Dropout")
 def _dropout(call: Call) -> list[Masked]:
-    training = call.optional(2)
-    if training is not None and bool(training.value):
-        ratio = call.optional(1)
-        if ratio is None or float(ratio.value) != 0:
+    training = call.optional_setting(2)
+    if training is not None and bool(training):
+        ratio = call.optional_setting(1)
+        if ratio is None or float(ratio) != 0:
             raise call.refuse("training mode is random")
     everything = torch.ones_like(call.tensor(0), dtype=torch.bool)
     mask = everything if call.opset >= 10 else everything.to(call.tensor(0).dtype)
