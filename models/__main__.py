@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from models import ZOO, export, randomise
+from models import ZOO, export
 from models.export import EXPORTERS
 
 
@@ -27,12 +27,13 @@ def main() -> None:
         entry = ZOO[name]
         start = time.perf_counter()
         path = export(
-            randomise(entry.build(), options.seed),
+            entry.randomised(options.seed),
             entry.example(batch=2 if options.dynamic else 1),
             options.out / f"{name}.onnx",
             exporter=options.exporter,
             dynamic=options.dynamic,
             opset=entry.opset,
+            outputs=entry.outputs,
         )
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB  {time.perf_counter() - start:.1f} s")
 
