@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format table clean
+.PHONY: demo test lint format rules table real bench clean
 
 demo: .venv/ready
 	$(BIN)/python -m tools.demo
@@ -19,9 +19,21 @@ format: .venv/ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The table of docs/operators.md: what every rule says, from the rules themselves.
+rules: .venv/ready
+	$(BIN)/onnxprune rules --format markdown > docs/operators.md
+
 # The table of docs/zoo.md: every model of the zoo, exported, pruned and checked. An hour or so.
 table: .venv/ready
-	$(BIN)/python -m tools.zoo_table docs/zoo.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.zoo_table docs/zoo.md --jobs 2
+
+# docs/real-models.md: trained models out of public packages, pruned and checked.
+real: .venv/ready
+	$(BIN)/python -m tools.real_models docs/real-models.md
+
+# docs/benchmark.md: time and memory beside Torch-Pruning.
+bench: .venv/ready
+	$(BIN)/python -m tools.bench_peers docs/benchmark.md
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "onnxprune needs Python 3.11 or newer: make PYTHON=python3.11")'

