@@ -106,10 +106,6 @@ _MODELS = (
         "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
         "Apache-2.0",
         {"x": Feed((1, 3, 48, 320))},
-        {
-            "linear_85.?_0": "The columns are the characters, the result of the model. The rows "
-            "could go: a Squeeze of an axis that is 1 only at run time is not understood yet.",
-        },
     ),
     Model(
         "u2netp",

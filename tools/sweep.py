@@ -21,6 +21,9 @@ from onnxprune.graph import Graph
 from onnxprune.verification import Verdict, Verifier
 from onnxprune.verification.feeds import Feeds
 
+EXPLAINED = 0.99
+"""A smaller prunable share has its reason in the notes."""
+
 COLUMNS = (
     *("model", "nodes", "units", "prunable", "label s", "params", "MACs", "latency", "choices"),
     *("largest error", "notes"),
@@ -99,6 +102,9 @@ def examine(
             op.sample(units, seed)
             _note(row, verifier.verify(op.prune(units), references[0]))
             row.choices += 1
+        if row.prunable < EXPLAINED and not row.note:
+            operators = dict.fromkeys(str(b) for b in units.barriers() if b.op)
+            row.note = "; ".join([*operators][:2])
     except (
         op.OnnxPruneError
     ) as error:  # a model that is barred is right, unless units were promised
