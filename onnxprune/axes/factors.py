@@ -67,7 +67,7 @@ def meet(atoms: Atoms, first: Factors, second: Factors, reason: int) -> Factors:
             a[:1] = _split(atoms, a[0], b[0].size, reason)
         met.append(_same(atoms, a.pop(0), b.pop(0), reason))
     if a or b:  # sizes that do not nest: what is left stays whole
-        why = next((f.why for f in a + b if f.label is None and f.why), reason)
+        why = _cause(tuple(a + b), reason)
         freeze(atoms, tuple(a + b), why)
         met.append(Factor(max(size_of(tuple(a)), size_of(tuple(b))), why=why, dynamic=True))
     return tuple(met)
@@ -77,7 +77,8 @@ def deal(atoms: Atoms, axis: Factors, sizes: Sequence[int], reason: int) -> list
     """Split an axis into consecutive axes of the given sizes, major to minor."""
     if size_of(axis) != math.prod(sizes):
         freeze(atoms, axis, reason)
-        return [(Factor(size, why=reason, dynamic=True),) for size in sizes]
+        why = _cause(axis, reason)
+        return [(Factor(size, why=why, dynamic=True),) for size in sizes]
     rest = [f for f in axis if f.size != 1]
     dealt: list[Factors] = []
     for size in sizes:
@@ -95,6 +96,11 @@ def deal(atoms: Atoms, axis: Factors, sizes: Sequence[int], reason: int) -> list
             size //= head.size
         dealt.append(tuple(part))
     return dealt
+
+
+def _cause(axis: Factors, reason: int) -> int:
+    """Why the sizes of an axis are not those it should have: what made a factor opaque, if any."""
+    return next((f.why for f in axis if f.label is None and f.why), reason)
 
 
 def flatten(atoms: Atoms, axis: Factors, reason: int) -> Factor:
