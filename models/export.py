@@ -1,27 +1,18 @@
-"""One call for both of torch's ONNX exporters, which differ in most of their options."""
+"""One call for both of torch's ONNX exporters, as the zoo uses them."""
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-import torch
 from torch import Tensor, nn
-from torch.onnx import TrainingMode
 
-Exporter = Literal["dynamo", "legacy"]
+from onnxprune.torch.export import EXPORTERS, Exporter
+from onnxprune.torch.export import export as exported
 
-EXPORTERS: tuple[Exporter, ...] = ("dynamo", "legacy")
-PROTOBUF_LIMIT = 2**31 - 2**20  # bytes in one file, with room for the graph itself
+__all__ = ["EXPORTERS", "Exporter", "export"]
 
 
-@torch.no_grad()
 def export(
     module: nn.Module,
     example: Tensor | tuple[Tensor, ...],
@@ -50,61 +41,16 @@ def export(
     Returns:
         The path.
     """
-    path = Path(path)
-    example = example if isinstance(example, tuple) else (example,)
-    inputs = list(inspect.signature(module.forward).parameters)[: len(example)]
-    if dynamic and any(tensor.shape[0] < 2 for tensor in example):
+    tensors = example if isinstance(example, tuple) else (example,)
+    if dynamic and any(tensor.shape[0] < 2 for tensor in tensors):
         raise ValueError("a dynamic export needs an example with a batch of at least 2")
-    module.eval()
-    common = {
-        "input_names": inputs,
-        "output_names": list(outputs) if outputs else None,
-        "opset_version": opset,
-        "verbose": False,
-    }
-    with quiet():
-        if exporter == "dynamo":
-            torch.onnx.export(
-                module,
-                example,
-                path,
-                dynamo=True,
-                optimize=optimize is not False,
-                dynamic_shapes=tuple({0: "batch"} for _ in example) if dynamic else None,
-                external_data=size(module) > PROTOBUF_LIMIT,
-                **common,
-            )
-        else:
-            # Batch norms are folded whenever the mode is EVAL, whatever do_constant_folding says.
-            mode = TrainingMode.PRESERVE if optimize is False else TrainingMode.EVAL
-            names = [*inputs, *(outputs or ())]
-            torch.onnx.export(
-                module,
-                example,
-                path,
-                dynamo=False,
-                training=mode,
-                do_constant_folding=optimize is not False,
-                dynamic_axes={name: {0: "batch"} for name in names} if dynamic else None,
-                **common,
-            )
-    return path
-
-
-def size(module: nn.Module) -> int:
-    """Bytes of the module's parameters and buffers."""
-    tensors = [*module.parameters(), *module.buffers()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Drop what the exporters print, warn and log below the level of an error."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+    return exported(
+        module.eval(),
+        tensors,
+        path,
+        exporter=exporter,
+        dynamic=dynamic,
+        keep_names=optimize is False,
+        opset=opset,
+        outputs=outputs,
+    )

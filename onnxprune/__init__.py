@@ -26,32 +26,52 @@ from onnxprune.version import __version__
 if TYPE_CHECKING:
     from onnxprune.api import choose, find_units, prune, verify
     from onnxprune.budget import Budget, Cost, cost, macs, params, ratio
-    from onnxprune.choice import Choices, read_choices, sample
+    from onnxprune.choice import ChannelMutator, Choices, read_choices, sample
     from onnxprune.errors import OnnxPruneError
     from onnxprune.graph import Graph, load, save
     from onnxprune.ops import rule
     from onnxprune.rewrite import Record, read_record
     from onnxprune.units import (
         Channel,
+        DerivedMutableChannel,
         L1MutableChannelUnit,
         MutableChannelUnit,
+        OneShotMutableChannel,
+        OneShotMutableChannelUnit,
+        SequentialMutableChannel,
         SequentialMutableChannelUnit,
+        SimpleMutableChannel,
+        SlimmableChannelUnit,
+        SquentialMutableChannel,
         Units,
         unit_kind,
+        with_units,
     )
     from onnxprune.verification import Verdict, bench
 
 _HOME = {
     "api": ("choose", "find_units", "prune", "verify"),
     "budget": ("Budget", "Cost", "cost", "macs", "params", "ratio"),
-    "choice": ("Choices", "read_choices", "sample"),
+    "choice": ("ChannelMutator", "Choices", "read_choices", "sample"),
     "errors": ("OnnxPruneError",),
     "graph": ("Graph", "load", "save"),
     "ops": ("rule",),
     "rewrite": ("Record", "read_record"),
     "units": (
-        *("Channel", "L1MutableChannelUnit", "MutableChannelUnit"),
-        *("SequentialMutableChannelUnit", "Units", "unit_kind"),
+        "Channel",
+        "DerivedMutableChannel",
+        "L1MutableChannelUnit",
+        "MutableChannelUnit",
+        "OneShotMutableChannel",
+        "OneShotMutableChannelUnit",
+        "SequentialMutableChannel",
+        "SequentialMutableChannelUnit",
+        "SimpleMutableChannel",
+        "SlimmableChannelUnit",
+        "SquentialMutableChannel",
+        "Units",
+        "unit_kind",
+        "with_units",
     ),
     "verification": ("Verdict", "bench"),
 }
@@ -59,14 +79,22 @@ _HOME = {
 __all__ = [
     "Budget",
     "Channel",
+    "ChannelMutator",
     "Choices",
     "Cost",
+    "DerivedMutableChannel",
     "Graph",
     "L1MutableChannelUnit",
     "MutableChannelUnit",
+    "OneShotMutableChannel",
+    "OneShotMutableChannelUnit",
     "OnnxPruneError",
     "Record",
+    "SequentialMutableChannel",
     "SequentialMutableChannelUnit",
+    "SimpleMutableChannel",
+    "SlimmableChannelUnit",
+    "SquentialMutableChannel",
     "Units",
     "Verdict",
     "__version__",
@@ -86,6 +114,7 @@ __all__ = [
     "save",
     "unit_kind",
     "verify",
+    "with_units",
 ]
 
 

@@ -30,7 +30,7 @@ LAYERS = [
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-TORCH_MAY_IMPORT = {"graph", "axes", "ops", "units", "rewrite", "verification"} | LAYERS[0]
+TORCH_MAY_IMPORT = set().union(*LAYERS[: LAYERS.index({"verification"}) + 1])
 
 
 def _layer(path: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,15 +12,32 @@ import numpy as np
 import numpy.typing as npt
 
 from onnxprune.errors import ChoiceError
+from onnxprune.graph import fingerprint
 from onnxprune.units import MutableChannelUnit, Units
+from onnxprune.version import __version__
 
-__all__ = ["Choice", "Choices", "read_choices"]
+__all__ = ["Choice", "Choices", "Kept", "read_choices"]
 
 Mask = npt.NDArray[np.bool_]
 
 SCHEMA = "onnxprune.choices/1"
 
-Choice = int | float | list[bool | int]
+
+class Kept(msgspec.Struct, forbid_unknown_fields=True):
+    """What a unit keeps, told twice, so that a slip of the pen is found.
+
+    Attributes:
+        count: How many channels.
+        of: Out of how many.
+        indices: Which.
+    """
+
+    count: int
+    of: int
+    indices: list[int]
+
+
+Choice = int | float | list[bool | int] | Kept
 
 
 class Choices(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,15 +45,19 @@ class Choices(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         units: Unit -> a count (an integer), a ratio (with a decimal point), a mask (a list of
-            booleans) or the indices kept (a list of integers). Units that are not named stay
-            whole.
+            booleans), the indices kept (a list of integers), or all of it (`Kept`). Units that are
+            not named stay whole.
         schema: The form of this file.
-        source_sha256: The hash of the model they were made for, None for any.
+        version: The version of onnxprune that wrote it.
+        fingerprint: Of the model's architecture; None for any model.
+        subnets: More of the same by name: other choices for the same model.
     """
 
     units: dict[str, Choice]
     schema: str = SCHEMA
-    source_sha256: str | None = None
+    version: str = __version__
+    fingerprint: str | None = None
+    subnets: dict[str, dict[str, Choice]] = {}
 
     def apply(self, units: Units) -> None:
         """Set the choices of a model's units.
@@ -43,74 +66,81 @@ class Choices(msgspec.Struct, forbid_unknown_fields=True):
             ChoiceError: If the choices are for another model, name a unit that does not exist or
                 must stay whole, or are out of range. No unit is changed then.
         """
-        sha = units.graph.source.sha256
-        if self.source_sha256 not in (None, sha):
-            raise ChoiceError(
-                f"These choices were made for another model (its hash begins with "
-                f"{str(self.source_sha256)[:12]}, this one's with {sha[:12]}); remove "
-                f"'source_sha256' to use them all the same."
-            )
+        if self.fingerprint is not None:
+            found = fingerprint(units.graph)
+            if self.fingerprint != found:
+                raise ChoiceError(
+                    f"These choices were made for a model of another architecture (its fingerprint "
+                    f"begins with {self.fingerprint[:12]}, this one's with {found[:12]}); remove "
+                    f"'fingerprint' to use them all the same."
+                )
         masks = [(units[name], _mask(units[name], choice)) for name, choice in self.units.items()]
         for unit, mask in masks:
-            if not unit.is_mutable and not mask.all():
-                raise ChoiceError(f"The unit '{unit.name}' must stay whole: {unit.why_not}.")
-        for unit in units:
-            unit.mutable_channel.current_mask = np.ones(unit.num_channels, bool)
+            unit.check_mask(mask)
+        units.reset()
         for unit, mask in masks:
-            unit.mutable_channel.current_mask = mask
+            unit.set_mask(mask)
+
+    def subnet(self, name: str) -> Choices:
+        """The choices of that name, for the same model.
+
+        Raises:
+            ChoiceError: If there is no such name.
+        """
+        if name not in self.subnets:
+            near = difflib.get_close_matches(name, self.subnets, 3, 0.3) or list(self.subnets)
+            raise ChoiceError(
+                f"There is no subnet '{name}'; there are: {', '.join(near) or 'none'}."
+            )
+        return Choices(self.subnets[name], fingerprint=self.fingerprint)
 
     @classmethod
     def of(cls, units: Units) -> Choices:
-        """The current choices of a model's units, as indices."""
+        """The current choices of a model's units, as counts and indices."""
         chosen: dict[str, Choice] = {
-            unit.name: np.flatnonzero(unit.mask).tolist()
+            unit.name: Kept(
+                int(unit.mask.sum()), unit.num_channels, np.flatnonzero(unit.mask).tolist()
+            )
             for unit in units.mutable
             if not unit.mask.all()
         }
-        return cls(chosen, source_sha256=units.graph.source.sha256)
+        return cls(chosen, fingerprint=fingerprint(units.graph))
 
     def to_json(self) -> str:
         """The choices as the text of a file, a line for every unit."""
-        units = (f"    {_json(name)}: {_json(choice)}" for name, choice in self.units.items())
-        lines = [
-            "{",
-            f'  "schema": {_json(self.schema)},',
-            f'  "source_sha256": {_json(self.source_sha256)},',
-            '  "units": {',
-            *([",\n".join(units)] if self.units else []),
-            "  }",
-            "}",
+        subnets = [
+            f"    {_json(name)}: {{\n{_lines(units, 6)}\n    }}"
+            for name, units in self.subnets.items()
         ]
-        return "\n".join(lines) + "\n"
+        parts = [
+            f'  "schema": {_json(self.schema)}',
+            f'  "version": {_json(self.version)}',
+            f'  "fingerprint": {_json(self.fingerprint)}',
+            f'  "units": {{\n{_lines(self.units, 4)}\n  }}',
+            *(['  "subnets": {\n' + ",\n".join(subnets) + "\n  }"] if subnets else []),
+        ]
+        return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _lines(units: Mapping[str, Choice], indent: int) -> str:
+    """A line for every unit."""
+    return ",\n".join(f"{' ' * indent}{_json(name)}: {_json(c)}" for name, c in units.items())
+
+
+def _mask(unit: MutableChannelUnit, choice: Choice) -> Mask:
+    if not isinstance(choice, Kept):
+        return unit.mask_of(choice)
+    if choice.of != unit.num_channels or choice.count != len(choice.indices):
+        raise ChoiceError(
+            f"The unit '{unit.name}' has {unit.num_channels} channels; its choice keeps "
+            f"{choice.count} of {choice.of} and lists {len(choice.indices)}."
+        )
+    return unit.mask_of(choice.indices)
 
 
 def _json(value: object) -> str:
     text = msgspec.json.encode(value)
     return msgspec.json.format(text, indent=0).decode()
-
-
-def _mask(unit: MutableChannelUnit, choice: Choice) -> Mask:
-    if not isinstance(choice, list):
-        return unit.mask_of(choice)
-    where, size = f"The unit '{unit.name}'", unit.num_channels
-    booleans = sum(isinstance(entry, bool | np.bool_) for entry in choice)
-    if choice and booleans == len(choice):
-        if len(choice) != size or not any(choice):
-            raise ChoiceError(
-                f"{where} needs a mask of {size} booleans, at least one of them true; this one "
-                f"has {len(choice)}, {sum(choice)} of them true."
-            )
-        return unit.mask_of(np.array(choice))
-    if not choice or booleans:
-        raise ChoiceError(f"{where} needs a list of indices, at least one, or of booleans.")
-    wrong = [entry for entry in choice if not 0 <= entry < size]
-    if wrong:
-        raise ChoiceError(f"{where} has the channels 0 to {size - 1}; its choice names {wrong[0]}.")
-    if len(set(choice)) < len(choice):
-        raise ChoiceError(f"{where} has the same index twice in its choice.")
-    mask = np.zeros(size, bool)
-    mask[choice] = True
-    return unit.mask_of(mask)
 
 
 def read_choices(path: str | os.PathLike[str]) -> Choices:

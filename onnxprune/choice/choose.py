@@ -15,7 +15,7 @@ from onnxprune.errors import BudgetError, ChoiceError, NothingToPrune, OnnxPrune
 from onnxprune.importance import IMPORTANCES
 from onnxprune.units import MutableChannelUnit, Units
 
-__all__ = ["choose", "sample"]
+__all__ = ["choose", "refill", "sample"]
 
 Ranking = npt.NDArray[np.int64]
 
@@ -55,33 +55,39 @@ def choose(
     if not units.graph.initializers:
         raise NothingToPrune(f"{units.graph.source}: it has no weights, so nothing can be pruned.")
     free = _free(units, protect)
-    for unit in units:
-        unit.mutable_channel.current_mask = np.ones(unit.num_channels, bool)
+    units.reset()
     ranks = {u.name: np.argsort(-score(u), kind="stable") for u in free}
     if budget.of == "ratio":
         _keep(free, ranks, budget.fraction, round_to)
-        _refill(units, ranks)
+        refill(units, ranks)
     else:
         _search(units, free, ranks, budget, round_to)
     return Choices.of(units)
 
 
-def sample(units: Units, seed: int, ratio: tuple[float, float] = (0.3, 1.0)) -> Choices:
+def sample(
+    units: Units,
+    seed: int,
+    ratio: tuple[float, float] = (0.3, 1.0),
+    only: Sequence[MutableChannelUnit] | None = None,
+) -> Choices:
     """Random choices: every unit keeps a random part of a random size.
 
     Args:
         units: All units of a model; their current choices become these.
         seed: Decides everything.
         ratio: The range of the kept ratio.
+        only: The units that lose channels; all that may if None.
 
     Returns:
         The choices.
     """
     random = np.random.default_rng(seed)
     ranks = {unit.name: random.permutation(unit.num_channels) for unit in units.mutable}
-    for unit in units.mutable:
+    units.reset()
+    for unit in units.mutable if only is None else only:
         _keep([unit], ranks, float(random.uniform(*ratio)), 1)
-    _refill(units, ranks)
+    refill(units, ranks)
     return Choices.of(units)
 
 
@@ -129,7 +135,7 @@ def _keep(
         step = math.lcm(round_to, unit.num_groups)
         wanted = max(1, int(unit.num_channels * ratio + 1e-9))  # 0.29 of 100 is 29
         count = min(max(step, (wanted + step // 2) // step * step), unit.num_channels)
-        unit.mutable_channel.current_mask = unit.first(ranks[unit.name], count)
+        unit.set_mask(unit.first(ranks[unit.name], count))
 
 
 def _search(
@@ -145,7 +151,7 @@ def _search(
 
     def left(ratio: float) -> float:
         _keep(free, ranks, ratio, round_to)
-        _refill(units, ranks)
+        refill(units, ranks)
         return measure(cost_of_cut(units.cut())) / max(whole, 1)
 
     if left(1.0) <= budget.fraction:
@@ -163,8 +169,14 @@ def _search(
     left(low)
 
 
-def _refill(units: Units, ranks: Mapping[str, Ranking]) -> None:
-    """Give back the best channels of tensors of which nothing would be left."""
+def refill(units: Units, ranks: Mapping[str, Ranking] | None = None) -> None:
+    """Give back the best channels of tensors of which nothing would be left.
+
+    Args:
+        units: All units of a model; their current choices may grow.
+        ranks: Unit -> its channels, the best first; in their own order if None.
+    """
+    ranks = ranks or {}
     owner = {int(a): (unit, i) for unit in units.mutable for i, a in enumerate(unit.atoms)}
     place = {name: np.argsort(order) / len(order) for name, order in ranks.items()}
 

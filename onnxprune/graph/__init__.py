@@ -1,8 +1,9 @@
 """Model file -> graph with the shape of every value, and back to a file."""
 
 from onnxprune.graph.dims import Dim
+from onnxprune.graph.fingerprint import fingerprint
 from onnxprune.graph.graph import Graph, Source
 from onnxprune.graph.load import load, with_shapes
 from onnxprune.graph.save import check_target, save
 
-__all__ = ["Dim", "Graph", "Source", "check_target", "load", "save", "with_shapes"]
+__all__ = ["Dim", "Graph", "Source", "check_target", "fingerprint", "load", "save", "with_shapes"]

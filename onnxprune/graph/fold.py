@@ -8,6 +8,7 @@ the result of Shape. What is known before any input is fed becomes an initialize
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from math import prod
 
 import onnx_ir as ir
@@ -69,7 +70,11 @@ _CHEAP = frozenset(_MOVING | _ELEMENT_WISE | _REDUCING)
 """Operators whose cost is that of touching each element a few times."""
 
 
-def fold(model: ir.Model) -> ir.Model:
+_MEASURING = frozenset({"Shape", "Size"})
+"""Operators that read the shape of a tensor and not its elements."""
+
+
+def fold(model: ir.Model, fold_weights: bool = True) -> ir.Model:
     """Replace nodes that compute weights or shapes from constants by initializers.
 
     A result that comes from one weight and nothing but it takes over the weight's name if that
@@ -78,6 +83,8 @@ def fold(model: ir.Model) -> ir.Model:
 
     Args:
         model: A model whose nodes are in topological order and have unique names.
+        fold_weights: Whether to compute what depends on the elements of floating point
+            initializers of more than one element, too.
 
     Returns:
         The folded model: another object, or ``model`` itself when folding met something that it
@@ -100,7 +107,7 @@ def fold(model: ir.Model) -> ir.Model:
                 attempt,
                 input_size_limit=_LARGEST_RESULT,
                 output_size_limit=_LARGEST_SUM,
-                should_fold=_Policy(),
+                should_fold=_Policy(frozenset() if fold_weights else weights),
             )
             shapes.forget(attempt)
     except Exception as error:
@@ -113,8 +120,9 @@ def fold(model: ir.Model) -> ir.Model:
 class _Policy:
     """Decides before anything is computed: an untrusted model may ask for any size."""
 
-    def __init__(self) -> None:
+    def __init__(self, untouched: Set[str] = frozenset()) -> None:
         self._left = _LARGEST_SUM
+        self._untouched = untouched
 
     def __call__(self, node: ir.Node) -> bool | None:
         """Return False if a node must not be folded, None if it may, True if it must."""
@@ -123,6 +131,8 @@ class _Policy:
         if node.op_type in _KEPT or node.domain != "" or len(node.outputs) != 1:
             return False
         given = [value for value in node.inputs if value is not None]
+        if node.op_type not in _MEASURING and any(v.name in self._untouched for v in given):
+            return False
         if any(value.const_value is None for value in given):
             return None
         output = node.outputs[0]

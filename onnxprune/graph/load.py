@@ -26,7 +26,11 @@ __all__ = ["load", "with_shapes"]
 logger = logging.getLogger(__name__)
 
 
-def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph) -> Graph:
+def load(
+    source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph,
+    *,
+    fold_weights: bool = True,
+) -> Graph:
     """Load a model, normalise it, and infer the shape of every value.
 
     Weights in external data files are mapped, not read.
@@ -34,6 +38,8 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph) ->
     Args:
         source: The path of a ``.onnx`` file, or a model; it is not changed. A ``Graph`` is
             returned as it is.
+        fold_weights: Whether to compute what depends on weights and nothing else, such as a
+            transposed weight. Otherwise every weight stays as the file has it, under its name.
 
     Returns:
         The graph.
@@ -46,13 +52,13 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph) ->
         return source
     if isinstance(source, ir.Model):
         with _blaming("the model"):
-            return _build(_own(source), Source(None, _digest(source)))
+            return _build(_own(source), Source(None, _digest(source)), fold_weights)
     if isinstance(source, onnx.ModelProto):
         with _blaming("the model"):
             data = source.SerializeToString(deterministic=True)
             proto = read.parse(data, "the model")
             digest = hashlib.sha256(data).hexdigest()
-            return _build(_deserialise(proto, None), Source(None, digest))
+            return _build(_deserialise(proto, None), Source(None, digest), fold_weights)
     if not isinstance(source, str | os.PathLike):
         raise LoadError(
             f"cannot load a {type(source).__name__}; give a path, an onnx.ModelProto or an "
@@ -61,7 +67,8 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph) ->
     path = Path(source)
     with _blaming(str(path)):
         proto, digest = read.read(path)
-        return _build(_deserialise(proto, path.absolute().parent), Source(path, digest))
+        model = _deserialise(proto, path.absolute().parent)
+        return _build(model, Source(path, digest), fold_weights)
 
 
 def with_shapes(model: ir.Model, source: Source) -> Graph:
@@ -79,9 +86,9 @@ def with_shapes(model: ir.Model, source: Source) -> Graph:
     return Graph(model, source, dims, numbers)
 
 
-def _build(model: ir.Model, source: Source) -> Graph:
+def _build(model: ir.Model, source: Source, fold_weights: bool) -> Graph:
     check_tensors(model)
-    return with_shapes(normalise(model), source)
+    return with_shapes(normalise(model, fold_weights), source)
 
 
 def _deserialise(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:

@@ -12,7 +12,7 @@ from onnxprune.graph.sweep import sweep
 __all__ = ["normalise"]
 
 
-def normalise(model: ir.Model) -> ir.Model:
+def normalise(model: ir.Model, fold_weights: bool = True) -> ir.Model:
     """Normalise a model: same inputs, same outputs, same answers.
 
     Afterwards every node has a unique name, and standard operators have the empty string for a
@@ -23,6 +23,7 @@ def normalise(model: ir.Model) -> ir.Model:
     Args:
         model: A model whose nodes are in topological order; changed in place, so pass a clone of
             one that is still needed.
+        fold_weights: Whether to compute what depends on floating point weights, too.
 
     Returns:
         The normalised model, not necessarily the same object.
@@ -36,7 +37,7 @@ def normalise(model: ir.Model) -> ir.Model:
     constants.lift(model)
     constants.drop_from_inputs(model)
     sweep(model)
-    model = fold(model)
+    model = fold(model, fold_weights)
     constants.lift(model)
     sweep(model)
     names.complete(model)

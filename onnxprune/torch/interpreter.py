@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 Removal = Mapping[int, np.ndarray] | np.ndarray
 _Values = dict[ir.Value, Masked]
 _Results = Sequence[Masked | None]
+Observer = Callable[[ir.Node, _Results], None]
 
 
 class Interpreter:
@@ -37,6 +38,7 @@ class Interpreter:
     Attributes:
         parameters: The initializers and constants, by name, as tensors that may be replaced,
             trained or told to require a gradient.
+        observe: Called with every node that has run, and its results.
     """
 
     def __init__(self, model: ir.Model) -> None:
@@ -47,6 +49,7 @@ class Interpreter:
             name: self._plan.constants[value] for name, value in self._constants.items()
         }
         self._bodies: dict[Any, Interpreter] = {}
+        self.observe: Observer | None = None
 
     def run(
         self,
@@ -104,6 +107,8 @@ class Interpreter:
         """Run all steps, forgetting values after their last use."""
         for step in plan.steps:
             results = self._evaluate(step, values)
+            if self.observe is not None:
+                self.observe(step.node, results)
             for output, result in zip(step.node.outputs, results, strict=False):
                 if result is not None:
                     values[output] = result

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
-from onnxprune.axes.factors import Factors, flatten
+from onnxprune.axes.factors import Factors
 from onnxprune.axes.grouping import relax
-from onnxprune.axes.labels import Barrier, Blocks, Bound, Labels
+from onnxprune.axes.labels import Barrier, Bound, Labels
 from onnxprune.axes.propagate import propagate
 from onnxprune.axes.sentence import Axis
 from onnxprune.graph.graph import Graph
 from onnxprune.ops import operator_name, rules_for
 from onnxprune.units.channel import Channel
-from onnxprune.units.unit import UNIT_KINDS, MutableChannelUnit
+from onnxprune.units.naming import module_name
+from onnxprune.units.places import Places, blocks_of, columns, flat, hidden
+from onnxprune.units.unit import UNIT_KINDS, Found, MutableChannelUnit
 from onnxprune.units.units import Units
 
 __all__ = ["find_units"]
@@ -28,20 +31,24 @@ PRODUCES, CONSUMES, PASSES = 0, 1, 2
 _Said = tuple[str, str, int, bytes]
 
 
-def find_units(graph: Graph, kind: str = "l1") -> Units:
+def find_units(
+    graph: Graph, kind: str | type[MutableChannelUnit] = "l1", **init_args: Any
+) -> Units:
     """Find the units of a graph.
 
     Args:
         graph: The graph.
-        kind: The kind of unit, which decides how a count becomes a choice of channels.
+        kind: The kind of unit, which decides how a count becomes a choice of channels: its name
+            or its class.
+        init_args: What every unit is made with, such as ``divisor=8``.
 
     Returns:
         All units in topological order of their first producer, those that must stay whole too.
 
     Raises:
-        OnnxPruneError: If there is no such kind.
+        OnnxPruneError: If there is no such kind, or it does not take these arguments.
     """
-    make = UNIT_KINDS.get(kind)
+    make = UNIT_KINDS.get(kind) if isinstance(kind, str) else kind
     labels, drafts = _drafts(propagate(graph, rules_for(graph)))
     taken: dict[str, int] = {}
     units = []
@@ -50,7 +57,7 @@ def find_units(graph: Graph, kind: str = "l1") -> Units:
         name = f"{first.name}_{first.index}_{len(draft.atoms)}"
         taken[name] = taken.get(name, 0) + 1
         unique = name if taken[name] == 1 else f"{name}#{taken[name]}"
-        units.append(draft.make(make, unique, labels))
+        units.append(make.of(draft.found(unique, labels), **init_args))
     return Units(labels, units)
 
 
@@ -102,7 +109,7 @@ class _Draft:
             self.inputs.append(replace(channel, is_output_channel=False))
             self.known[1].update(keys)
 
-    def make(self, kind: type[MutableChannelUnit], name: str, labels: Labels) -> MutableChannelUnit:
+    def found(self, name: str, labels: Labels) -> Found:
         """The unit, its channels in the order of its first tensor."""
         order = np.argsort((self.outputs or self.inputs)[0].positions[:, 0], kind="stable")
         outputs, inputs = (
@@ -112,7 +119,7 @@ class _Draft:
         why = int(labels.atoms.why(self.atoms[:1])[0])
         barrier: Barrier | None = labels.barriers[why] if why >= 0 else None
         groups = None if self.groups is None else self.groups[order]
-        return kind(name, self.atoms[order], outputs, inputs, barrier, groups)
+        return Found(name, self.atoms[order], outputs, inputs, barrier, groups, labels)
 
 
 class _Footprints:
@@ -121,7 +128,7 @@ class _Footprints:
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         self.atoms = labels.atoms
-        self._hidden = np.array([b.kind == "whole" for b in labels.barriers] + [False])
+        self._hidden = hidden(labels)
         self._origin: dict[ir.Value, ir.Value] = {}  # computed from weights alone -> that weight
 
     def drafts(self) -> list[_Draft]:
@@ -131,14 +138,10 @@ class _Footprints:
         if not len(used):
             return []
         _, group = np.unique(prints[used], return_inverse=True)
-        self._sizes = np.bincount(group)
         by_group = used[np.argsort(group, kind="stable")]
-        drafts = [_Draft(atoms) for atoms in np.split(by_group, np.cumsum(self._sizes)[:-1])]
-        self._unit_of = np.full(len(self.atoms), -1, np.int64)
-        self._place_in = np.zeros(len(self.atoms), np.int64)
-        for i, draft in enumerate(drafts):
-            self._unit_of[draft.atoms] = i
-            self._place_in[draft.atoms] = np.arange(len(draft.atoms))
+        ends = np.cumsum(np.bincount(group))
+        drafts = [_Draft(atoms) for atoms in np.split(by_group, ends[:-1])]
+        self._places = Places(self.labels, [draft.atoms for draft in drafts])
         for place, (node, bound) in enumerate(self.labels.bound.items()):
             for unit, channel, role in self._channels(node, bound):
                 drafts[unit].add(channel, role, place)
@@ -150,10 +153,10 @@ class _Footprints:
         prints = np.zeros(len(self.atoms), np.uint64)
         for value in self.labels.graph.initializers.values():
             for i, axis in enumerate(self.labels.axes.get(value, ())):
-                blocks = self._blocks(value, i)
-                labels = [f.label for f in axis] if blocks is None else [_flat(blocks)]
+                blocks = blocks_of(self.labels, value, i)
+                labels = [f.label for f in axis] if blocks is None else [flat(blocks)]
                 for label in labels:
-                    for column in self._columns(label):
+                    for column in columns(self.atoms, self._hidden, label):
                         key = random.integers(1, 2**63, dtype=np.uint64)
                         atoms, times = np.unique(column[column > 0], return_counts=True)
                         prints[atoms] += key * times.astype(np.uint64)
@@ -162,18 +165,6 @@ class _Footprints:
         keys[-1] = 0  # of the living
         prints[used] += keys[self.atoms.why(used)]
         return prints
-
-    def _blocks(self, value: ir.Value, axis: int) -> Blocks | None:
-        """The groups that choose by themselves along an axis of a weight."""
-        return self.labels.blocks.get(value) if axis == 1 else None
-
-    def _columns(self, label: Ids | None) -> Ids:
-        """The columns of a label, frozen atoms included, those of kernels left out."""
-        if label is None:
-            return np.zeros((0, 0), np.int64)
-        full = self.atoms.expand(label)
-        why = self.atoms.why(full)
-        return np.where((why >= 0) & self._hidden[why], 0, full).T
 
     def _channels(self, node: ir.Node, bound: Bound) -> Iterator[tuple[int, Channel, int]]:
         """The footprints of every unit in the weights that a node reads."""
@@ -192,33 +183,19 @@ class _Footprints:
         for value, operand in zip(node.inputs, bound.binding.inputs, strict=False):
             if value is None or operand is None or value not in weights:
                 continue
-            name = _module(self._origin.get(value, value), node)
+            name = module_name(self._origin.get(value, value), node)
             operator = operator_name(node)
-            for i, axis in enumerate(operand):
-                blocks = self._blocks(value, i)
-                label = flatten(self.atoms, self.labels.axes[value][i], 0).label
-                for unit, atom, rows in self._positions(label if blocks is None else _flat(blocks)):
-                    role = self._role(atom, axis, bound, moving)
-                    made = Channel(
-                        *(name, node.name or "", operator, value, i, rows),
-                        is_output_channel=True,
-                        blocks=blocks,
-                    )
-                    yield unit, made, role
+            for unit, atom, place in self._places.of(value):
+                role = self._role(atom, operand[place.axis], bound, moving)
+                made = Channel(
+                    *(name, node.name or "", operator, value, place.axis, place.positions),
+                    is_output_channel=True,
+                    blocks=place.blocks,
+                )
+                yield unit, made, role
 
     def _is_weight(self, value: ir.Value) -> bool:
         return value.const_value is not None or value in self._origin
-
-    def _positions(self, label: Ids | None) -> Iterator[tuple[int, int, Ids]]:
-        """Each unit in a label: an atom of it, and the (num_channels, repeats) rows it owns."""
-        for column in self._columns(label):
-            units = self._unit_of[column]
-            order = np.lexsort((self._place_in[column], units))
-            order = order[np.searchsorted(units[order], 0) :]
-            for rows in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
-                unit = int(units[rows[0]]) if len(rows) else -1
-                if unit >= 0 and len(rows) % self._sizes[unit] == 0:
-                    yield unit, int(column[rows[0]]), rows.reshape(self._sizes[unit], -1)
 
     def _role(self, atom: int, axis: Axis, bound: Bound, moving: set[str]) -> int:
         """What the node does with the atom's channel on this axis of its weight."""
@@ -230,16 +207,4 @@ class _Footprints:
         return PASSES if names and names[0] in moving else PRODUCES
 
     def _holds(self, factors: Factors, atom: int) -> bool:
-        return any((self._columns(f.label) == atom).any() for f in factors)
-
-
-def _flat(blocks: Blocks) -> Ids:
-    """A label for the axis of a grouped weight, counted through all groups."""
-    return blocks.atoms.reshape(-1, 1)
-
-
-def _module(tensor: ir.Value, node: ir.Node) -> str:
-    """The module a weight belongs to: its name without the last part, else the node's name."""
-    module, _, last = (tensor.name or "").rpartition(".")
-    known = last in ("weight", "bias", "running_mean", "running_var")
-    return module if module and known else node.name or tensor.name or ""
+        return any((columns(self.atoms, self._hidden, f.label) == atom).any() for f in factors)

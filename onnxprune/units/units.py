@@ -59,10 +59,20 @@ class Units(Sequence[MutableChannelUnit]):
     def __iter__(self) -> Iterator[MutableChannelUnit]:
         return iter(self._units)
 
+    def replace(self, unit: MutableChannelUnit) -> None:
+        """Put a unit in the place of the one of its name: another kind of the same channels."""
+        self._units[self._units.index(self[unit.name])] = unit
+        self._names[unit.name] = unit
+
     @property
     def mutable(self) -> list[MutableChannelUnit]:
         """The units that may lose channels."""
         return [unit for unit in self._units if unit.is_mutable]
+
+    def reset(self) -> None:
+        """Let every unit keep all of its channels."""
+        for unit in self._units:
+            unit.set_mask(np.ones(unit.num_channels, bool))
 
     def keep(self) -> npt.NDArray[np.bool_]:
         """(atoms,) whether the units' choices keep each atom."""

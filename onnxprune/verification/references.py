@@ -12,6 +12,7 @@ from onnxprune.axes import Ids
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
 from onnxprune.registry import Registry
+from onnxprune.rewrite import plan
 from onnxprune.units import Units
 from onnxprune.verification.feeds import Feeds
 from onnxprune.verification.runtime import open_session
@@ -23,7 +24,9 @@ __all__ = [
     "Outputs",
     "Removed",
     "reference",
+    "removed_slices",
     "why_inexact",
+    "zero_masked",
 ]
 
 Outputs = dict[str, npt.NDArray[np.generic]]
@@ -58,15 +61,17 @@ class ZeroMasking:
     def __call__(self, feeds: Feeds, removed: Removed) -> Outputs:
         """What the original answers with these slices zero."""
         if self._removed is not removed:  # one session serves every run of the same choice
-            self._removed, self._session = removed, open_session(self._masked(removed))
+            self._removed, self._session = removed, open_session(zero_masked(self._graph, removed))
         return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
 
-    def _masked(self, removed: Removed) -> Graph:
-        model = self._graph.model.clone()
-        for name, axes in removed.items():
-            value = model.graph.initializers[name]
-            value.const_value = _zeroed(value, axes)
-        return Graph(model, self._graph.source, {}, {})
+
+def zero_masked(graph: Graph, removed: Removed) -> Graph:
+    """The graph, at its full size, with removed slices of its weights zero; without shapes."""
+    model = graph.model.clone()
+    for name, axes in removed.items():
+        value = model.graph.initializers[name]
+        value.const_value = _zeroed(value, axes)
+    return Graph(model, graph.source, {}, {})
 
 
 def _zeroed(value: ir.Value, axes: Mapping[int, Ids] | Mask) -> ir.TensorProtocol:
@@ -84,6 +89,31 @@ def _zeroed(value: ir.Value, axes: Mapping[int, Ids] | Mask) -> ir.TensorProtoco
 
     shape = ir.Shape(whole.shape.numpy())
     return ir.LazyTensor(read, dtype=whole.dtype, shape=shape, name=value.name)
+
+
+def removed_slices(units: Units) -> Removed:
+    """What the units' current choices remove of each initializer.
+
+    Returns:
+        Initializer -> axis -> the removed indices; or, for a weight whose groups choose by
+        themselves, a mask of what is removed.
+
+    Raises:
+        ChoiceError: If the choices would leave nothing of some tensor.
+    """
+    removed: dict[str, Mapping[int, Ids] | Mask] = {}
+    for name, axes in plan(units).slices.items():
+        sizes = [d.size for d in units.graph.shape(units.graph.initializers[name]) or ()]
+        if all(kept.ndim == 1 for kept in axes.values()):
+            removed[name] = {
+                axis: np.setdiff1d(np.arange(sizes[axis]), kept) for axis, kept in axes.items()
+            }
+            continue
+        rows = axes.get(0, np.arange(sizes[0]))
+        gone = np.ones((*sizes[:2], *[1] * len(sizes[2:])), bool)
+        gone[rows[:, None], axes[1]] = False
+        removed[name] = np.broadcast_to(gone, sizes)
+    return removed
 
 
 def why_inexact(units: Units) -> Iterator[str]:

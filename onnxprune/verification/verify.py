@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.axes import Ids
 from onnxprune.errors import OnnxPruneError, VerificationFailed
 from onnxprune.graph import Graph
-from onnxprune.rewrite import plan
 from onnxprune.units import Units
 from onnxprune.verification.compare import (
     ABSOLUTE,
@@ -27,9 +25,9 @@ from onnxprune.verification.references import (
     REFERENCES,
     Answerer,
     CannotAnswer,
-    Mask,
     Outputs,
     Removed,
+    removed_slices,
     why_inexact,
 )
 from onnxprune.verification.runtime import RuntimeRefusal, first_line, open_session
@@ -159,7 +157,7 @@ class Verifier:
         self, pruned: Graph, answers: list[Outputs], reference: str, problems: list[str]
     ) -> Verdict:
         """Compare with references until one agrees."""
-        removed = self._removed()
+        removed = removed_slices(self.units)
         inexact = list(dict.fromkeys(why_inexact(self.units)))
         closest, name = Difference(np.inf, np.inf, False), reference
         for tried in _order(reference, bool(inexact)):
@@ -237,21 +235,6 @@ class Verifier:
         except CannotAnswer:
             return None
         return differences([a for a, _ in pairs], [r for _, r in pairs])
-
-    def _removed(self) -> Removed:
-        removed: dict[str, Mapping[int, Ids] | Mask] = {}
-        for name, axes in plan(self.units).slices.items():
-            sizes = [d.size for d in self.graph.shape(self.graph.initializers[name]) or ()]
-            if all(kept.ndim == 1 for kept in axes.values()):
-                removed[name] = {
-                    axis: np.setdiff1d(np.arange(sizes[axis]), kept) for axis, kept in axes.items()
-                }
-                continue
-            rows = axes.get(0, np.arange(sizes[0]))
-            gone = np.ones((*sizes[:2], *[1] * len(sizes[2:])), bool)
-            gone[rows[:, None], axes[1]] = False
-            removed[name] = np.broadcast_to(gone, sizes)
-        return removed
 
 
 def _order(reference: str, inexact: bool) -> Iterator[str]:

@@ -133,7 +133,7 @@ def test_the_model_and_its_choices_in_one_file(refused: Refused, folder: Path) -
         ('{"units": {"net.conv0_(0, 8)_8": [8]}}', "has the channels 0 to 7; its choice names 8"),
         ('{"units": {"net.conv0_(0, 8)_8": [true]}}', "needs a mask of 8 booleans"),
         ('{"units": {"head_(0, 4)_4": 2}}', "must stay whole: 'y': a graph output keeps"),
-        ('{"units": {}, "source_sha256": "00"}', "made for another model (its hash begins with"),
+        ('{"units": {}, "fingerprint": "00"}', "made for a model of another architecture (its"),
     ],
 )
 def test_choices(refused: Refused, folder: Path, text: str, says: str) -> None:
@@ -155,7 +155,7 @@ def test_choices_for_another_model(run: Run, refused: Refused) -> None:
     more = ("--no-verify", "--save-choices", "c.json")
     run("prune", "other.onnx", "--ratio", "0.5", "-o", "s.onnx", *more)
     said = refused("prune", "model.onnx", "--choices", "c.json", *TO)
-    assert said.startswith("c.json: These choices were made for another model")
+    assert said.startswith("c.json: These choices were made for a model of")
 
 
 def test_choices_that_would_leave_nothing_of_a_tensor(refused: Refused, folder: Path) -> None:

@@ -312,3 +312,31 @@ def test_amounts_of_padding_that_grow_out_of_a_shape_are_known() -> None:
     graph = load(model)
     assert operators(graph.model) == ["Pad"]
     same_answers(model, graph.model, {"x": floats(2, 3, 4, 4)})
+
+
+def test_weights_stay_as_they_are_if_they_are_not_folded() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[2,6] x) => (float[2,4] y) {
+      t = Transpose <perm = [1,0]> (weight)
+      s = Shape (weight)
+      o = Constant <value_int = 0> ()
+      n = Gather (s, o)
+      f = Cast <to = 1> (n)
+      a = MatMul (x, t)
+      b = Div (a, f)
+      d = Mul (two, scale)
+      y = Mul (b, d)
+    }
+    """
+    two = ir.Tensor(np.array(2, np.float32), name="two")
+    model = text_model(text, tensor("weight", 4, 6), tensor("scale", 4), two)
+    graph = load(model, fold_weights=False)
+    assert operators(graph.model) == ["Transpose", "MatMul", "Div", "Mul", "Mul"]
+    assert {"weight", "scale", "two"} <= set(graph.initializers)
+    assert not any(FOLDED in value.meta for value in graph.initializers.values())
+    weight = graph.initializers["weight"].const_value
+    assert weight is not None
+    np.testing.assert_array_equal(weight.numpy(), tensor("weight", 4, 6).numpy())
+    same_answers(model, graph.model, {"x": floats(2, 6)})
+    assert operators(load(model).model) == ["MatMul", "Div", "Mul"]

@@ -98,7 +98,7 @@ def test_samples_are_in_range(unit: MutableChannelUnit) -> None:
 def test_the_text_of_a_unit(unit: MutableChannelUnit) -> None:
     text = repr(unit)
     assert "name=net.conv0_(0, 8)_8" in text
-    assert "(output_related): [" in text
+    assert "(output_related): ModuleList(" in text
     assert "Channel(net.conv1, index=(0, 8), is_output_channel=false, expand_ratio=1)" in text
 
 
@@ -120,4 +120,4 @@ def test_mutable_channels() -> None:
     sequential.current_choice = 0.5
     assert sequential.current_mask.tolist() == [True, True, False, False]
     assert sequential.current_choice == 2
-    assert repr(sequential) == "SequentialMutableChannel(num_channels=4, activated_channels=2)"
+    assert repr(sequential) == "SquentialMutableChannel(num_channels=4, activated_channels=2)"

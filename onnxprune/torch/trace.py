@@ -1,0 +1,99 @@
+"""A torch module as a graph whose weights are the module's own parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from onnxprune.errors import OnnxPruneError
+from onnxprune.graph import Graph, load
+from onnxprune.torch.export import Exporter, export
+from onnxprune.torch.tensors import to_numpy
+
+__all__ = ["ModuleGraph", "example_of", "is_parameter", "trace"]
+
+IMAGE = (1, 3, 224, 224)
+
+_PARAMETER = "onnxprune.parameter"
+"""Key of ``Value.meta``: the initializer is that parameter of the module."""
+
+
+def trace(
+    module: nn.Module,
+    example: Tensor | Sequence[Any] | None = None,
+    exporter: Exporter = "dynamo",
+    dynamic: bool = True,
+) -> Graph:
+    """The graph of a module, with its parameters and buffers as initializers of their names.
+
+    The initializers are the module's own tensors, not copies: when the module is trained, the
+    graph has the trained weights.
+
+    Args:
+        module: The module.
+        example: The inputs of ``forward``, or the sizes of one; None tries an image.
+        exporter: Which of torch's exporters traces: ``dynamo`` or ``legacy``.
+        dynamic: Whether the batch is left open.
+
+    Returns:
+        The graph.
+
+    Raises:
+        OnnxPruneError: If the module cannot be exported with this example.
+    """
+    model = export(module, example_of(example), exporter=exporter, dynamic=dynamic)
+    graph = load(model, fold_weights=False)
+    state = module.state_dict(keep_vars=True)
+    for name, value in graph.initializers.items():
+        if name in state and value.const_value is not None:
+            value.meta[_PARAMETER] = True
+            value.const_value = ir.LazyTensor(
+                _reader(state[name], name),
+                dtype=value.const_value.dtype,
+                shape=ir.Shape(value.const_value.shape.numpy()),
+                name=name,
+            )
+    return graph
+
+
+def _reader(tensor: Tensor, name: str) -> Callable[[], ir.TensorProtocol]:
+    return lambda: ir.tensor(to_numpy(tensor), name=name)
+
+
+def is_parameter(value: ir.Value) -> bool:
+    """Whether an initializer is a parameter or buffer of the module that was traced."""
+    return bool(value.meta.get(_PARAMETER, False))
+
+
+def example_of(example: Tensor | Sequence[Any] | None) -> tuple[Any, ...]:
+    """The inputs that a user means by a tensor, several, or the sizes of an image.
+
+    Raises:
+        OnnxPruneError: If it is none of these.
+    """
+    given = IMAGE if example is None else example
+    if isinstance(given, Tensor):
+        return (given,)
+    if isinstance(given, Sequence) and given and all(isinstance(size, int) for size in given):
+        return (torch.rand(*given),)
+    if isinstance(given, tuple | list) and given:
+        return tuple(given)
+    raise OnnxPruneError(
+        f"An example is a tensor, a tuple of what forward takes, or the sizes of one input, not "
+        f"{given!r}."
+    )
+
+
+class ModuleGraph:
+    """MMRazor's names for `trace`; one tracer stands behind both."""
+
+    @staticmethod
+    def init_from_backward_tracer(module: nn.Module, example: Any = None) -> Graph:
+        """The graph of a module; see `trace`."""
+        return trace(module, example)
+
+    init_from_fx_tracer = init_from_backward_tracer
