@@ -74,7 +74,7 @@ _MEASURING = frozenset({"Shape", "Size"})
 """Operators that read the shape of a tensor and not its elements."""
 
 
-def fold(model: ir.Model, fold_weights: bool = True) -> ir.Model:
+def fold(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
     """Replace nodes that compute weights or shapes from constants by initializers.
 
     A result that comes from one weight and nothing but it takes over the weight's name if that
@@ -83,8 +83,7 @@ def fold(model: ir.Model, fold_weights: bool = True) -> ir.Model:
 
     Args:
         model: A model whose nodes are in topological order and have unique names.
-        fold_weights: Whether to compute what depends on the elements of floating point
-            initializers of more than one element, too.
+        untouched: Initializers that stay as they are, with what depends on their elements.
 
     Returns:
         The folded model: another object, or ``model`` itself when folding met something that it
@@ -107,7 +106,7 @@ def fold(model: ir.Model, fold_weights: bool = True) -> ir.Model:
                 attempt,
                 input_size_limit=_LARGEST_RESULT,
                 output_size_limit=_LARGEST_SUM,
-                should_fold=_Policy(frozenset() if fold_weights else weights),
+                should_fold=_Policy(untouched),
             )
             shapes.forget(attempt)
     except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 def load(
     source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph,
     *,
-    fold_weights: bool = True,
+    untouched: Set[str] = frozenset(),
 ) -> Graph:
     """Load a model, normalise it, and infer the shape of every value.
 
@@ -38,8 +38,8 @@ def load(
     Args:
         source: The path of a ``.onnx`` file, or a model; it is not changed. A ``Graph`` is
             returned as it is.
-        fold_weights: Whether to compute what depends on weights and nothing else, such as a
-            transposed weight. Otherwise every weight stays as the file has it, under its name.
+        untouched: The names of weights that stay as the file has them. From others, what depends
+            on nothing else is computed, such as a transposed weight.
 
     Returns:
         The graph.
@@ -52,13 +52,13 @@ def load(
         return source
     if isinstance(source, ir.Model):
         with _blaming("the model"):
-            return _build(_own(source), Source(None, _digest(source)), fold_weights)
+            return _build(_own(source), Source(None, _digest(source)), untouched)
     if isinstance(source, onnx.ModelProto):
         with _blaming("the model"):
             data = source.SerializeToString(deterministic=True)
             proto = read.parse(data, "the model")
             digest = hashlib.sha256(data).hexdigest()
-            return _build(_deserialise(proto, None), Source(None, digest), fold_weights)
+            return _build(_deserialise(proto, None), Source(None, digest), untouched)
     if not isinstance(source, str | os.PathLike):
         raise LoadError(
             f"cannot load a {type(source).__name__}; give a path, an onnx.ModelProto or an "
@@ -68,7 +68,7 @@ def load(
     with _blaming(str(path)):
         proto, digest = read.read(path)
         model = _deserialise(proto, path.absolute().parent)
-        return _build(model, Source(path, digest), fold_weights)
+        return _build(model, Source(path, digest), untouched)
 
 
 def with_shapes(model: ir.Model, source: Source) -> Graph:
@@ -86,9 +86,9 @@ def with_shapes(model: ir.Model, source: Source) -> Graph:
     return Graph(model, source, dims, numbers)
 
 
-def _build(model: ir.Model, source: Source, fold_weights: bool) -> Graph:
+def _build(model: ir.Model, source: Source, untouched: Set[str]) -> Graph:
     check_tensors(model)
-    return with_shapes(normalise(model, fold_weights), source)
+    return with_shapes(normalise(model, untouched), source)
 
 
 def _deserialise(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:

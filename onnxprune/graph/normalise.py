@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import onnx_ir as ir
 
 from onnxprune.graph import constants, names
@@ -12,7 +14,7 @@ from onnxprune.graph.sweep import sweep
 __all__ = ["normalise"]
 
 
-def normalise(model: ir.Model, fold_weights: bool = True) -> ir.Model:
+def normalise(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
     """Normalise a model: same inputs, same outputs, same answers.
 
     Afterwards every node has a unique name, and standard operators have the empty string for a
@@ -23,7 +25,7 @@ def normalise(model: ir.Model, fold_weights: bool = True) -> ir.Model:
     Args:
         model: A model whose nodes are in topological order; changed in place, so pass a clone of
             one that is still needed.
-        fold_weights: Whether to compute what depends on floating point weights, too.
+        untouched: Initializers that stay as they are.
 
     Returns:
         The normalised model, not necessarily the same object.
@@ -37,7 +39,7 @@ def normalise(model: ir.Model, fold_weights: bool = True) -> ir.Model:
     constants.lift(model)
     constants.drop_from_inputs(model)
     sweep(model)
-    model = fold(model, fold_weights)
+    model = fold(model, untouched)
     constants.lift(model)
     sweep(model)
     names.complete(model)

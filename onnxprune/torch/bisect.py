@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from onnxprune.axes.cut import Cut
+from onnxprune.errors import OnnxPruneError
 from onnxprune.rewrite import prune
-from onnxprune.torch.errors import Leak, LeakError, UnsupportedOperator
+from onnxprune.torch.errors import Leak, LeakError
 from onnxprune.torch.interpreter import Interpreter
-from onnxprune.torch.masked import Masked, compress
+from onnxprune.torch.masked import MISSING, PRESENT, Masked, compress, levels_of
 from onnxprune.torch.tensors import to_numpy
 from onnxprune.units import MutableChannelUnit, Units
 from onnxprune.verification.compare import compare
@@ -21,7 +23,7 @@ __all__ = ["Checker", "bisect"]
 
 Checker = Callable[[], bool]
 
-Masks = dict[str, np.ndarray]
+Outputs = dict[str, np.ndarray]
 
 
 def bisect(
@@ -91,23 +93,22 @@ def _first_difference(
     units: Units, feeds: Mapping[str, np.ndarray]
 ) -> tuple[str | None, str | None, str]:
     """The first tensor, its node, and how it differs."""
-    there: dict[str, np.ndarray] = {}
-    try:
-        small = Interpreter(prune(units).model)
-        small.observe = lambda node, results: there.update(_named(node, results))
-        small.run(feeds)
-    except (LeakError, UnsupportedOperator, RuntimeError, ValueError, IndexError) as error:
-        stopped = str(error).splitlines()[0]
-    else:
-        stopped = ""
+    there, stopped = _smaller(units, feeds)
+    cut = units.cut()
     found: list[tuple[str, str, str]] = []
 
     def look(node: ir.Node, results: Sequence[Masked | None]) -> None:
-        for name, result in _named(node, results, found).items():
-            if not found and name in there:
-                found.extend(_difference(name, node, there[name], result))
-            elif not found and stopped:
-                found.append((name, _told(node), f"the smaller graph stops here: {stopped}"))
+        for value, result in zip(node.outputs, results, strict=False):
+            if found or not isinstance(result, Masked) or not result.value.is_floating_point():
+                continue  # of integers, sizes may well differ
+            name = value.name or ""
+            reason = _unlike(cut, value, result)
+            if reason is None and name in there:
+                reason = _difference(there[name], result)
+            elif reason is None and stopped:
+                reason = f"the smaller graph stops here: {stopped}"
+            if reason is not None:
+                found.append((name, f"{node.op_type} '{node.name}'", reason))
 
     twin = Interpreter(units.graph.model)
     twin.observe = look
@@ -118,34 +119,50 @@ def _first_difference(
     return found[0] if found else (None, None, "the smaller graph computes the same throughout")
 
 
-def _difference(
-    name: str, node: ir.Node, small: np.ndarray, twin: np.ndarray
-) -> list[tuple[str, str, str]]:
+def _smaller(units: Units, feeds: Mapping[str, np.ndarray]) -> tuple[Outputs, str]:
+    """Every tensor of the smaller graph by name, and what stops it."""
+    there: Outputs = {}
+
+    def note(node: ir.Node, results: Sequence[Masked | None]) -> None:
+        for value, result in zip(node.outputs, results, strict=False):
+            if isinstance(result, Masked):
+                there[value.name or ""] = to_numpy(result.value)
+
+    try:
+        small = Interpreter(prune(units).model)
+        small.observe = note
+        small.run(feeds)
+    except (OnnxPruneError, RuntimeError, ValueError, LookupError) as error:
+        return there, str(error).splitlines()[0]
+    return there, ""
+
+
+def _unlike(cut: Cut, value: ir.Value, result: Masked) -> str | None:
+    """How what is missing of a result differs from what its labels say; copies may go or stay."""
+    axes = cut.labels.axes.get(value, ())
+    levels = levels_of(result)
+    if len(axes) != levels.ndim:
+        return None
+    for i, axis in enumerate(axes):
+        mask = cut.mask(axis)
+        along = levels.movedim(i, 0).reshape(levels.shape[i], -1).numpy()
+        said = np.ones(result.shape[i], bool) if mask is None else mask
+        if i in result.born or len(said) != result.shape[i]:
+            continue  # copies, or a size that is not known beforehand
+        along = np.broadcast_to(along, (len(said), along.shape[1]))
+        gone, there = (along == MISSING).all(axis=1), (along == PRESENT).any(axis=1)
+        if (wrong := np.flatnonzero(np.where(said, gone, there))).size:
+            rule, fact = ("stays", "goes") if said[wrong[0]] else ("goes", "stays")
+            return f"its rule says that index {wrong[0]} of axis {i} {rule}, and it {fact}"
+    return None
+
+
+def _difference(small: np.ndarray, result: Masked) -> str | None:
+    try:
+        twin = to_numpy(compress(result))
+    except Leak as leak:
+        return leak.detail
     if small.shape != twin.shape:
-        return [(name, _told(node), f"shape {list(small.shape)} instead of {list(twin.shape)}")]
-    difference = compare({name: small}, {name: twin})
-    if difference.agrees:
-        return []
-    return [(name, _told(node), f"{difference.excess:.3g} times the tolerance")]
-
-
-def _told(node: ir.Node) -> str:
-    return f"{node.op_type} '{node.name}'"
-
-
-def _named(
-    node: ir.Node,
-    results: Sequence[Masked | None],
-    found: list[tuple[str, str, str]] | None = None,
-) -> dict[str, np.ndarray]:
-    """The results of a node, without missing entries, by name; sizes may well differ, so only
-    those that are not integers."""
-    named = {}
-    for value, result in zip(node.outputs, results, strict=False):
-        if isinstance(result, Masked) and value.name and result.value.is_floating_point():
-            try:
-                named[value.name] = to_numpy(compress(result))
-            except Leak as leak:
-                if found is not None and not found:
-                    found.append((value.name, _told(node), leak.detail))
-    return named
+        return f"shape {list(small.shape)} instead of {list(twin.shape)}"
+    difference = compare({"": small}, {"": twin})
+    return None if difference.agrees else f"{difference.excess:.3g} times the tolerance"

@@ -231,7 +231,7 @@ def _legacy(
         tempfile.TemporaryDirectory(prefix="onnxprune-") as folder,
         contextlib.nullcontext() if plain else mock.patch.object(module, "forward", forward),
     ):
-        file = Path(folder) / "model.onnx"
+        file = str(Path(folder) / "model.onnx")  # only a string may have external data
         torch.onnx.export(
             *(module, tuple(tensors), file),
             dynamo=False,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, load
@@ -31,7 +33,7 @@ def trace(
     """The graph of a module, with its parameters and buffers as initializers of their names.
 
     The initializers are the module's own tensors, not copies: when the module is trained, the
-    graph has the trained weights.
+    graph has the trained weights. Those of parametrized tensors are copies.
 
     Args:
         module: The module.
@@ -45,19 +47,43 @@ def trace(
     Raises:
         OnnxPruneError: If the module cannot be exported with this example.
     """
-    model = export(module, example_of(example), exporter=exporter, dynamic=dynamic)
-    graph = load(model, fold_weights=False)
-    state = module.state_dict(keep_vars=True)
+    plain = _computed(module)
+    model = export(plain, example_of(example), exporter=exporter, dynamic=dynamic)
+    names = plain.state_dict().keys()
+    graph = load(model, untouched=names)
+    living = module.state_dict(keep_vars=True)
     for name, value in graph.initializers.items():
-        if name in state and value.const_value is not None:
-            value.meta[_PARAMETER] = True
+        if name not in names or value.const_value is None:
+            continue
+        value.meta[_PARAMETER] = True
+        if name in living:
             value.const_value = ir.LazyTensor(
-                _reader(state[name], name),
+                _reader(living[name], name),
                 dtype=value.const_value.dtype,
                 shape=ir.Shape(value.const_value.shape.numpy()),
                 name=name,
             )
     return graph
+
+
+def _computed(module: nn.Module) -> nn.Module:
+    """The module with plain parameters where it has parametrized ones, such as weight norm.
+
+    What is pruned is the weight that a layer uses, not what that is computed from.
+    """
+    if not any(parametrize.is_parametrized(part) for part in module.modules()):
+        return module
+    plain = copy.deepcopy(module)
+    for part in list(plain.modules()):
+        if not parametrize.is_parametrized(part):
+            continue
+        assert isinstance(part.parametrizations, nn.ModuleDict)
+        values = {name: getattr(part, name).detach() for name in part.parametrizations}
+        part.__class__ = type(part).__bases__[0]  # the class with the tensors as properties stays
+        del part.parametrizations
+        for name, value in values.items():
+            part.register_parameter(name, nn.Parameter(value, requires_grad=False))
+    return plain
 
 
 def _reader(tensor: Tensor, name: str) -> Callable[[], ir.TensorProtocol]:

@@ -314,7 +314,7 @@ def test_amounts_of_padding_that_grow_out_of_a_shape_are_known() -> None:
     same_answers(model, graph.model, {"x": floats(2, 3, 4, 4)})
 
 
-def test_weights_stay_as_they_are_if_they_are_not_folded() -> None:
+def test_weights_that_are_to_stay_as_they_are() -> None:
     text = """
     <ir_version: 8, opset_import: ["" : 17]>
     g (float[2,6] x) => (float[2,4] y) {
@@ -331,7 +331,7 @@ def test_weights_stay_as_they_are_if_they_are_not_folded() -> None:
     """
     two = ir.Tensor(np.array(2, np.float32), name="two")
     model = text_model(text, tensor("weight", 4, 6), tensor("scale", 4), two)
-    graph = load(model, fold_weights=False)
+    graph = load(model, untouched={"weight", "scale"})
     assert operators(graph.model) == ["Transpose", "MatMul", "Div", "Mul", "Mul"]
     assert {"weight", "scale", "two"} <= set(graph.initializers)
     assert not any(FOLDED in value.meta for value in graph.initializers.values())

@@ -155,8 +155,40 @@ def test_what_it_becomes() -> None:
 def test_masked_tensors_refuse_by_name() -> None:
     net = Net()
     register(net, "shift", 1, mutable([0], 6, masked=True), range(6))
-    with pytest.raises(RefusedError, match="shift: its axis 1 cannot .* hard-coded .* 5 of 6"):
+    with pytest.raises(RefusedError, match=r"shift: its axis 1 cannot .* hard-coded .* 5 of 6"):
         to_static(net)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_several_axes_of_a_bare_parameter(masked: bool) -> None:
+    net = nn.ParameterList([nn.Parameter(normal(4, 2, 6))])
+    full, weights = net[0].detach().clone(), normal(4, 2, 6)
+    register(net, "0", 2, mutable(KEPT, 6, masked), range(6))
+    register(net, "0", 0, mutable([1], 2), [[0, 2], [1, 3]])
+    expected = torch.zeros(2, 2, 6)
+    expected[..., KEPT] = full[[1, 3]][..., KEPT]
+    slots = range(6) if masked else KEPT
+    assert torch.equal(net[0], expected[..., slots])
+    (net[0] * weights[[1, 3]][..., slots]).sum().backward()
+    grad = torch.zeros(4, 2, 6)
+    for i in (1, 3):
+        grad[i][:, KEPT] = weights[i][:, KEPT]
+    assert torch.equal(net.parametrizations["0"].original.grad, grad)
+    if not masked:
+        assert torch.equal(to_static(net)[0], expected[..., KEPT])
+
+
+def test_buffers_that_are_not_saved() -> None:
+    net = nn.Sequential(nn.BatchNorm1d(6), nn.Module())
+    net[0].register_buffer("running_mean", torch.zeros(6), persistent=False)
+    net[1].register_buffer("table", torch.arange(6), persistent=False)
+    names = list(net.state_dict())
+    for name in ("0.running_mean", "1.table"):
+        register(net, name, 0, mutable(KEPT, 6), range(6))
+    static = to_static(net)
+    assert list(net.state_dict()) == list(static.state_dict()) == names
+    assert static[0].running_mean.shape == (3,)
+    assert static[1].table.tolist() == KEPT
 
 
 def test_a_copy_and_a_pickle() -> None:
@@ -290,7 +322,7 @@ def test_what_cannot_be_registered(name: str, axis: int, positions: Any, words: 
 
 def test_the_model_itself() -> None:
     plain = nn.Linear(3, 6)
-    with pytest.raises(ChoiceError, match="itself a Linear, .* wrap it in a module"):
+    with pytest.raises(ChoiceError, match=r"itself a Linear, .* wrap it in a module"):
         register(plain, "weight", 0, mutable(KEPT, 6), range(6))
     op = DynamicLinear(3, 6)
     register(op, "weight", 0, mutable(KEPT, 6), range(6))
@@ -298,7 +330,7 @@ def test_the_model_itself() -> None:
     assert type(static) is nn.Linear
     assert repr(static) == "Linear(in_features=3, out_features=3, bias=True)"
     op.register("bias", 0, mutable([0], 6, masked=True), range(6))
-    with pytest.raises(RefusedError, match="^DynamicLinear: its out_features cannot"):
+    with pytest.raises(RefusedError, match=r"^DynamicLinear: its out_features cannot"):
         to_static(op)
 
 
@@ -405,10 +437,6 @@ def test_other_peoples_operators() -> None:
         def forward(self, input: Tensor) -> Tensor:
             return 2 * super().forward(input)
 
-    net = nn.Sequential(Twice(3, 6))
-    register(net, "0.weight", 0, mutable(KEPT, 6), range(6))
-    assert not isinstance(net[0], DynamicOp)
-    assert net[0].weight.shape == (3, 3)
     try:
 
         @dynamic_op(Twice)
@@ -430,6 +458,27 @@ def test_other_peoples_operators() -> None:
     finally:
         del DYNAMIC_OPS[Twice]
     assert DynamicLinear.plain is nn.Linear
+
+
+def test_a_layer_with_a_tensor_of_its_own_stays_what_it_is() -> None:
+    class Gained(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 6)
+            self.gain = nn.Parameter(normal(6))
+
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input) * self.gain
+
+    net, x = nn.Sequential(Gained()), normal(2, 3)
+    expected = net(x)[:, KEPT].detach()
+    for name in ("0.weight", "0.bias", "0.gain"):
+        register(net, name, 0, mutable(KEPT, 6), range(6))
+    assert not isinstance(net[0], DynamicOp)
+    assert net[0].weight.shape == (3, 3)
+    torch.testing.assert_close(net(x).detach(), expected)
+    static = to_static(net)
+    assert type(static[0]) is Gained
+    torch.testing.assert_close(static(x).detach(), expected)
 
 
 def test_every_operator_is_of_its_plain_layer() -> None:

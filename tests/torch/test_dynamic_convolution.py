@@ -67,7 +67,7 @@ def test_transposed_convolution(dims: int, batched: bool) -> None:
     )
 
 
-# Three groups of 3 inputs and 2 outputs. The middle one is gone; the others keep different channels.
+# Three groups of 3 inputs and 2 outputs. The middle one is gone, the others keep different ones.
 GROUPED_INS = [0, 2, 7, 8]
 GROUPED_OUTS = [1, 4]
 
@@ -86,10 +86,11 @@ def grouped_outs(name: str, t: Tensor) -> Tensor:
     return torch.stack([t[0][[1]], t[2][[1]], t[7][[0]], t[8][[0]]])
 
 
-@pytest.mark.parametrize("gone", [False, True], ids=["inputs stay", "inputs go"])
-def test_groups(gone: bool) -> None:
-    """A group without outputs loses its inputs, whatever their container says."""
-    inside = [] if gone else [3, 4, 5]
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("told", [False, True])
+def test_groups_without_outputs(told: bool, masked: bool) -> None:
+    """They lose their inputs, whether or not the container of these is told."""
+    inside = [] if told else [3, 4, 5]
     for plain, small, slicer in [
         (nn.Conv1d(9, 6, 3, groups=3), nn.Conv1d(4, 2, 3, groups=2), grouped_ins),
         (
@@ -102,13 +103,16 @@ def test_groups(gone: bool) -> None:
         small.load_state_dict({k: slicer(k, v) for k, v in plain.state_dict().items()})
         op = converted(plain)
         keep(op, "in_channels", [*GROUPED_INS, *inside])
-        keep(op, "out_channels", GROUPED_OUTS)
+        keep(op, "out_channels", GROUPED_OUTS, masked)
         x = normal(2, 9, 5)
-        less = x[:, sorted([*GROUPED_INS, *inside])]
-        torch.testing.assert_close(op(less), small(x[:, GROUPED_INS]))
-        static = op.to_static()
-        assert repr(static) == repr(small)
-        assert torch.equal(static(x[:, GROUPED_INS]), small(x[:, GROUPED_INS]))
+        # Where outputs are masked their group is there, and so are those of its inputs that are.
+        given = x[:, sorted([*GROUPED_INS, *(inside if masked else [])])]
+        expected = small(x[:, GROUPED_INS])
+        torch.testing.assert_close(op(given)[:, GROUPED_OUTS] if masked else op(given), expected)
+        if not masked:
+            static = op.to_static()
+            assert repr(static) == repr(small)
+            assert torch.equal(static(given), expected)
 
 
 def test_groups_in_every_mode() -> None:

@@ -145,10 +145,10 @@ def test_projections() -> None:
     torch.testing.assert_close(op(x, state), small(x, state))
     torch.testing.assert_close(op.to_static()(x, state), small(x, state))
     for name, axis in [("weight_hh_l0", 0), ("weight_hr_l0", 0), ("weight_hr_l0", 1)]:
-        with pytest.raises(RefusedError, match="hidden channels .* proj_size .* stay whole"):
+        with pytest.raises(RefusedError, match=r"hidden channels .* proj_size .* stay whole"):
             op.register(name, axis, owner, range(3))
     keep(op, "hidden_size", [0])
-    with pytest.raises(RefusedError, match="hidden channels .* proj_size .* stay whole"):
+    with pytest.raises(RefusedError, match=r"hidden channels .* proj_size .* stay whole"):
         op(x, state)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from onnxprune.errors import ChoiceError, OnnxPruneError
 from onnxprune.torch.dynamic.container import MutableChannelContainer
 from onnxprune.torch.dynamic.cuts import Copies
-from onnxprune.torch.dynamic.op import DYNAMIC_OPS, DynamicOp
+from onnxprune.torch.dynamic.op import DynamicOp
 from onnxprune.torch.dynamic.parameters import (
     DynamicParameter,
     dynamic_parameter,
@@ -22,6 +22,7 @@ from onnxprune.torch.dynamic.parameters import (
     parametrized,
     resolve,
 )
+from onnxprune.torch.dynamic.subclasses import dynamic_class
 from onnxprune.units.mutable import BaseMutableChannel
 
 __all__ = ["register", "register_channel_container", "to_static"]
@@ -146,7 +147,7 @@ def register_channel_container(
 
 def _slots(module: nn.Module, prefix: str = "") -> Iterator[Slot]:
     """Every place of a tensor, under every name."""
-    cls = type(module) if isinstance(module, DynamicOp) else DYNAMIC_OPS.get(type(module))
+    cls = type(module) if isinstance(module, DynamicOp) else dynamic_class(module)
     if cls is None:
         tensors = {**module._parameters, **module._buffers, **originals(module)}
     else:
@@ -182,7 +183,7 @@ def _dynamic(module: nn.Module) -> DynamicOp | None:
     """The module itself if it is dynamic, else a new operator for it, None if it has none."""
     if isinstance(module, DynamicOp):
         return module
-    cls = DYNAMIC_OPS.get(type(module))
+    cls = dynamic_class(module)
     return None if cls is None else cls.convert_from(module)
 
 

@@ -29,6 +29,7 @@ from onnxprune.torch.dynamic.cuts import (
     scatter,
     take,
 )
+from onnxprune.torch.dynamic.presence import mark
 from onnxprune.units.mutable import BaseMutableChannel
 
 __all__ = [
@@ -359,7 +360,7 @@ class DynamicOp(nn.Module):
         return gather(x, axis, cut.kept[name], self.width(name), what)
 
     def scatter(self, y: Tensor, axis: int, name: str, cut: Cut) -> Tensor:
-        """An output, as wide as its container says.
+        """An output, as wide as its container says; it knows which channels are masked.
 
         Args:
             y: The kept channels of the output.
@@ -367,7 +368,8 @@ class DynamicOp(nn.Module):
             name: The container of these.
             cut: What the layer makes.
         """
-        return scatter(y, axis, cut.kept[name], self.width(name))
+        kept, width = cut.kept[name], self.width(name)
+        return mark(scatter(y, axis, kept, width), axis, kept[width])
 
     def _add_containers(self) -> None:
         containers = {name: MutableChannelContainer(n) for name, n in self.widths().items()}

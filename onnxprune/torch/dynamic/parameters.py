@@ -114,7 +114,12 @@ def dynamic_parameter(module: nn.Module, name: str) -> DynamicParameter:
         if not isinstance(tensor, Tensor):
             raise ChoiceError(f"{type(module).__name__} has no tensor '{name}'.")
         found = DynamicParameter(tensor.shape)
+        if parametrize.is_parametrized(module):  # with the class of what it is a copy of, perhaps
+            _own_class(module)
+        persistent = name not in module._non_persistent_buffers_set
         parametrize.register_parametrization(module, name, found, unsafe=True)
+        if not persistent:
+            parametrized(module)[name]._non_persistent_buffers_set.add("original")
     return found
 
 
@@ -149,7 +154,8 @@ def resolve(module: nn.Module, where_to: nn.Module, copies: Copies, name: str = 
         if isinstance(value, nn.Parameter):
             where_to.register_parameter(tensor, value)
         else:
-            where_to.register_buffer(tensor, value)
+            persistent = "original" not in chain._non_persistent_buffers_set
+            where_to.register_buffer(tensor, value, persistent)
 
 
 def _ours(module: nn.Module) -> dict[str, DynamicParameter]:
@@ -172,6 +178,12 @@ def _strip(module: nn.Module, names: set[str]) -> None:
         module.__class__ = cls.__bases__[0]
         del module.parametrizations
         return
-    drop = names | {"__dict__", "__weakref__"}
+    _own_class(module, names)
+
+
+def _own_class(module: nn.Module, without: set[str] | None = None) -> None:
+    """Give a parametrized module a class of its own, in which its parametrized tensors are."""
+    cls = type(module)
+    drop = {"__dict__", "__weakref__", *(without or ())}
     body = {key: value for key, value in vars(cls).items() if key not in drop}
     module.__class__ = type(cls.__name__, cls.__bases__, body)
