@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format rules table real bench clean
+.PHONY: demo test lint format rules table parity real bench clean
 
 demo: .venv/ready
 	$(BIN)/python -m tools.demo
@@ -26,6 +26,10 @@ rules: .venv/ready
 # The table of docs/zoo.md: every model of the zoo, exported, pruned and checked. An hour or so.
 table: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.zoo_table docs/zoo.md --jobs 2
+
+# docs/parity.md: torch and onnxruntime, masked and pruned, over the whole zoo. An hour or so.
+parity: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.parity_table docs/parity.md --jobs 2 --results parity.jsonl
 
 # docs/real-models.md: trained models out of public packages, pruned and checked.
 real: .venv/ready

@@ -451,7 +451,7 @@ class Mean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
         y = y.view(len(y), 8, -1)
-        y = y * torch.sigmoid(y.mean(1, keepdim=True) + y.std(1, keepdim=True))
+        y = y * torch.sigmoid(y.mean(1, keepdim=True) + y.std(1, correction=0, keepdim=True))
         return self.head(y.unflatten(2, (x.shape[2] - 2, -1)))
 
 

@@ -19,8 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +31,47 @@ from onnxprune.torch.dynamic.container import Mask
 from onnxprune.torch.dynamic.cuts import on
 
 __all__ = ["PresentTensor", "mark"]
+
+SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
+
+
+class Call(NamedTuple):
+    """A torch function and what it is given. What it is given here it takes for plain."""
+
+    func: Callable[..., Any]
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def run(self, *first: Any) -> Any:
+        """The result, with other first arguments if any are given."""
+        return self.func(*first, *self.args[len(first) :], **self.kwargs)
+
+    def mapped(self, change: Callable[[Tensor], Any]) -> Any:
+        """The result for other tensors."""
+        args, kwargs = tree_map(
+            lambda leaf: change(leaf) if isinstance(leaf, Tensor) else leaf,
+            (list(self.args), dict(self.kwargs)),
+        )
+        return self.func(*args, **kwargs)
+
+    def options(self, names: str) -> dict[str, Any]:
+        """The arguments after the first; those that are given by position have these names."""
+        return dict(zip(names.split(), self.args[1:], strict=False)) | dict(self.kwargs)
+
+    @property
+    def first(self) -> PresentTensor:
+        """The first argument.
+
+        Raises:
+            TypeError: If all of it is present.
+        """
+        if isinstance(self.args[0], PresentTensor):
+            return self.args[0]
+        raise TypeError
+
+
+Handler = Callable[[Call], Any]
 
 
 class PresentTensor(Tensor):
@@ -53,12 +93,13 @@ class PresentTensor(Tensor):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Any torch function: the result, and what is present of it."""
-        options = dict(kwargs or {})
-        if not args and (first := next((k for k in ("input", "tensors") if k in options), None)):
-            args = (options.pop(first),)
+        options = {SYNONYMS.get(name, name): value for name, value in (kwargs or {}).items()}
+        if not args:
+            args = (options.pop(next(iter({"input", "tensors"} & options.keys()))),)
         call = Call(func, _name(func), args, options)
         with torch._C.DisableTorchFunctionSubclass():
-            return _in_place(call) if _is_in_place(call) else _out_of_place(call)
+            in_place = options.get("inplace") is True or re.fullmatch(r"\w*[^_]_", call.name)
+            return _in_place(call) if in_place else _out_of_place(call)
 
 
 def mark(x: Tensor, axis: int, kept: Mask) -> Tensor:
@@ -71,72 +112,29 @@ def mark(x: Tensor, axis: int, kept: Mask) -> Tensor:
     """
     if kept.all():
         return x
-    shape = [1] * x.ndim
-    shape[axis] = len(kept)
-    present = on(x, kept).reshape(shape)
+    present = on(x, kept).reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
     with torch._C.DisableTorchFunctionSubclass():
         if torch._C._get_tracing_state() or torch.compiler.is_compiling():
             return x.masked_fill(~present, 0)
-        return _wrap(x, present & x.present if isinstance(x, PresentTensor) else present)
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function and what it is given; torch's own functions treat what they get as plain."""
-
-    func: Callable[..., Any]
-    name: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-
-    def run(self, *first: Any) -> Any:
-        """The result, with other first arguments if any are given."""
-        return self.func(*first, *self.args[len(first) :], **self.kwargs)
-
-    def mapped(self, change: Callable[[Tensor], Any]) -> Any:
-        """The result for other tensors."""
-        args, kwargs = tree_map(
-            lambda leaf: change(leaf) if isinstance(leaf, Tensor) else leaf,
-            (list(self.args), dict(self.kwargs)),
-        )
-        return self.func(*args, **kwargs)
-
-    def options(self, names: str) -> dict[str, Any]:
-        """The arguments after the first by name; those that are given by position have these."""
-        options = dict(zip(names.split(), self.args[1:], strict=False)) | dict(self.kwargs)
-        for other, name in (("axis", "dim"), ("keepdims", "keepdim")):
-            if other in options:
-                options[name] = options.pop(other)
-        return options
-
-    @property
-    def first(self) -> PresentTensor:
-        """The first argument.
-
-        Raises:
-            TypeError: If everything is present of it.
-        """
-        if isinstance(self.args[0], PresentTensor):
-            return self.args[0]
-        raise TypeError
-
-
-Handler = Callable[[Call], Any]
+        return _wrap(x, present & _presence(x))
 
 
 def _name(func: Callable[..., Any]) -> str:
-    """The name of a function; that of a property, of an operator without underscores."""
+    """The name of a function, or of a property."""
     name = str(getattr(func, "__name__", ""))
-    return str(func.__self__.__name__) if name == "__get__" else name  # type: ignore[attr-defined]
+    return str(getattr(func, "__self__").__name__) if name == "__get__" else name  # noqa: B009
 
 
 def _out_of_place(call: Call) -> Any:
-    handler = HANDLERS.get(call.name) or _by_pattern(call.name)
     try:
+        if call.name in COMPOSITES:
+            with torch._C._EnableTorchFunction():
+                return COMPOSITES[call.name](*call.args, **call.kwargs)
+        handler = HANDLERS.get(call.name) or _of_pattern(call.name)
         if handler is None:
             handler = _elementwise if _is_pointwise(call) else _drop
         return handler(call)
-    except Exception:  # of what is present nothing is known; what is wrong otherwise is raised here
+    except Exception:  # nothing is known of presence then; of other errors, the next line tells
         return _drop(call)
 
 
@@ -147,43 +145,26 @@ def _drop(call: Call) -> Any:
     return call.run()
 
 
-def _is_in_place(call: Call) -> bool:
-    return call.kwargs.get("inplace") is True or bool(re.fullmatch(r"\w*[^_]_", call.name))
-
-
 def _in_place(call: Call) -> Any:
     """Compute anew, then copy: presence stays with the object, and gradients are right."""
-    x = call.args[0]
-    if not isinstance(x, PresentTensor) or call.name == "requires_grad_":
+    x, name = call.args[0], call.name.removesuffix("_")
+    if not isinstance(x, PresentTensor) or name == "requires_grad":
         return call.run()
-    name = call.name.removesuffix("_")
-    places = [at for at in (Tensor, F, torch) if hasattr(at, name)]
+    places = [place for place in (Tensor, F, torch) if hasattr(place, name)]
     func = call.func if name == call.name else getattr(places[0], name) if places else None
-    if call.name == "copy_":
+    if name == "copy":
         result = _wrap(call.args[1].expand(x.shape), _presence(call.args[1]))
-        x.copy_(result)
     elif func is None:  # fill_, zero_, random numbers
-        call.run()
-        return x.masked_fill_(~x.present, 0)
+        result = _wrap(call.run().clone(), x.present)
     else:
         kwargs = {k: v for k, v in call.kwargs.items() if k != "inplace"}
         result = _out_of_place(Call(func, name, call.args, kwargs))
-        if result.shape == x.shape and name not in MOVES:
-            x.copy_(result)
-        else:
-            call.run()
+    if HANDLERS.get(name) is _move:
+        call.run()
+    else:
+        x.copy_(result)
     x.present = _presence(result)
     return x
-
-
-def _set_item(call: Call) -> None:
-    """Presence of what is put into a tensor."""
-    x, index, value = call.args
-    call.run()
-    if isinstance(x, PresentTensor):
-        gone = _missing(x).contiguous()
-        gone[index] = _missing(value) if isinstance(value, Tensor) else 0
-        x.present = _tidy(gone == 0)
 
 
 # What is present.
@@ -198,9 +179,8 @@ def _presence(x: Tensor) -> Tensor:
 
 
 def _missing(x: Tensor) -> Tensor:
-    """1 where missing, else 0, of the shape of the tensor; written to only by its owner."""
-    gone = (~_presence(x)).float()
-    return gone.expand(x.shape) if gone.numel() != x.numel() else gone
+    """1 where missing, else 0, of the shape of the tensor."""
+    return (~_presence(x)).float().expand(x.shape)
 
 
 def _tidy(present: Tensor) -> Tensor:
@@ -222,24 +202,20 @@ def _wrap(x: Tensor, present: Tensor, zero: bool = False) -> Tensor:
     return made
 
 
-def _filled(x: Tensor, number: float, dim: Any = None) -> Tensor:
+def _filled(x: PresentTensor, number: float, dim: Any = None) -> Tensor:
     """A number where entries are missing, but not where all along an axis are."""
-    present = _presence(x)
-    if not x.dtype.is_floating_point and math.isinf(number):
+    if math.isinf(number) and not x.dtype.is_floating_point:
         info = torch.iinfo(x.dtype)
         number = info.max if number > 0 else info.min
-    gone = ~present
-    if dim is not None:
-        gone = gone & present.amax(dim, keepdim=True)
-    return x.masked_fill(gone, number)
+    gone = ~x.present
+    return x.masked_fill(gone if dim is None else gone & x.present.amax(dim, keepdim=True), number)
 
 
 # Entry by entry.
 
 HARMLESS = {
     *("_prelu_kernel", "_to_copy", "alias", "detach", "empty_like", "expand", "hardswish"),
-    *("lift_fresh", "log_sigmoid_forward", "ones_like", "rrelu_with_noise", "scalar_tensor"),
-    *("zeros_like",),
+    *("lift_fresh", "log_sigmoid_forward", "rrelu_with_noise", "scalar_tensor", "zeros_like"),
 }
 """ATen operators that are not tagged as point-wise, and may be part of what is."""
 
@@ -249,9 +225,7 @@ _known: dict[str, bool] = {}
 class _Recorder(TorchDispatchMode):
     """Finds out whether a function is made of point-wise operators only."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.pointwise = True
+    pointwise = True
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         tagged = torch.Tag.pointwise in func.tags
@@ -261,7 +235,8 @@ class _Recorder(TorchDispatchMode):
 
 def _is_pointwise(call: Call) -> bool:
     if call.name not in _known:
-        with _Recorder() as seen, torch.no_grad():
+        seen = _Recorder()  # type: ignore[no-untyped-call]
+        with seen, torch.no_grad():
             result = call.mapped(lambda x: x.detach())
         _known[call.name] = seen.pointwise and isinstance(result, Tensor)
     return _known[call.name]
@@ -269,11 +244,12 @@ def _is_pointwise(call: Call) -> bool:
 
 def _elementwise(call: Call) -> Any:
     """Missing in, missing out. What is missing is given as 1/2, of which nothing is infinite."""
-    given = [x for x in tree_leaves((call.args, dict(call.kwargs))) if isinstance(x, Tensor)]
-    shape = torch.broadcast_shapes(*(x.shape for x in given))
-    present = _everything(given[0])
-    for x in given:
-        present = present & _presence(x)
+    present = torch.ones((), dtype=torch.bool, device=call.args[0].device)
+    shape = torch.Size()
+    for x in tree_leaves((call.args, dict(call.kwargs))):
+        if isinstance(x, Tensor):
+            present = present & _presence(x)
+            shape = torch.broadcast_shapes(shape, x.shape)  # type: ignore[no-untyped-call]
     result = call.mapped(_half)
     return _wrap(result, present) if result.shape == shape else result
 
@@ -281,7 +257,7 @@ def _elementwise(call: Call) -> Any:
 def _half(x: Tensor) -> Tensor:
     if not isinstance(x, PresentTensor) or x.dtype == torch.bool:
         return x
-    return _filled(x, 0.5 if x.dtype.is_floating_point or x.dtype.is_complex else 1)
+    return _filled(x, 0.5 if x.dtype.is_floating_point else 1)
 
 
 def _same(neutral: float = 0) -> Handler:
@@ -295,37 +271,34 @@ def _same(neutral: float = 0) -> Handler:
     return handler
 
 
-def _glu(call: Call) -> Any:
-    dim = call.options("dim").get("dim", -1)
-    one, other = (~_missing(call.first).bool()).chunk(2, dim)
-    return _wrap(call.run(), one & other)
-
-
 # Movements.
 
 
 def _move(call: Call) -> Any:
     """Of the first argument."""
-    gone = call.run(_missing(call.first))
-    return _paired(call.run(), gone)
+    return _paired(call.run(), call.run(_missing(call.first)))
 
 
 def _join(call: Call) -> Any:
     """Of all arguments but indices."""
+    indices = call.name == "index_copy"
+    gone = call.mapped(lambda x: x if indices and x.dtype == torch.int64 else _missing(x))
+    return _paired(call.run(), gone)
 
-    def moved(x: Tensor) -> Tensor:
-        return x if call.name == "index_copy" and x.dtype == torch.int64 else _missing(x)
 
-    return _paired(call.run(), call.mapped(moved))
+def _paired(result: Any, gone: Any) -> Any:
+    """A result, or several of them, beside what is missing of each."""
+    left = iter(tree_leaves(gone))
+    return tree_map(
+        lambda x: _wrap(x, next(left) == 0, True) if isinstance(x, Tensor) else x, result
+    )
 
 
 def _pad(call: Call) -> Any:
     """What is padded with is present, but not along axes along which presence does not vary."""
-    x = call.first
-    still = replace(call, args=call.args[:3], kwargs={**call.kwargs, "value": None})
-    gone = still.run(_missing(x))
-    pads = call.args[1] if len(call.args) > 1 else call.kwargs["pad"]
-    for i, before in enumerate(pads[::2], 1):
+    x, options = call.first, call.options("pad mode")
+    gone = F.pad(_missing(x), options["pad"], options.get("mode", "constant"))
+    for i, before in enumerate(options["pad"][::2], 1):
         if x.present.shape[-i] == 1:
             gone = gone.narrow(-i, max(before, 0), 1)
     return _wrap(call.run(), gone == 0)
@@ -346,147 +319,151 @@ def _fold(call: Call) -> Any:
     return _wrap(call.run(), (call.run(1 - gone) != 0) | (call.run(gone) == 0))
 
 
-def _iter(call: Call) -> Any:
-    return iter(_move(Call(Tensor.unbind, "unbind", call.args, {})))
+def _set_item(call: Call) -> None:
+    """What is put into a tensor is there."""
+    x, index, value = call.args
+    call.run()
+    if isinstance(x, PresentTensor):
+        gone = _missing(x).contiguous()
+        gone[index] = _missing(value) if isinstance(value, Tensor) else 0
+        x.present = _tidy(gone == 0)
 
 
-def _paired(result: Any, gone: Any) -> Any:
-    """A result, or several of them, beside what is missing of each."""
-    left = iter(tree_leaves(gone))
-    return tree_map(
-        lambda x: _wrap(x, next(left) == 0, True) if isinstance(x, Tensor) else x, result
-    )
-
-
-def _pool(call: Call) -> Any:
-    """Over spatial axes, along which presence must not vary."""
-    x = call.first
-    found = re.search(r"([123])d", call.name)
-    axes = int(found[1]) if found else x.ndim - 2
-    result = call.run()
-    if any(size > 1 for size in x.present.shape[x.ndim - axes :]):
-        return result
-    return tree_map(lambda y: _wrap(y, x.present), result)
+def _each(call: Call) -> Any:
+    """By channel, over spatial axes, along which presence must not vary."""
+    x, found = call.first, re.search(r"([123])d", call.name)
+    spatial = x.present.shape[x.ndim - int(found[1]) if found else 2 :]
+    if any(size > 1 for size in spatial):
+        return call.run()
+    return tree_map(lambda y: _wrap(y, x.present), call.run())
 
 
 # Statistics.
-
-POSITIONS = {
-    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), "dim unbiased keepdim"),
-    **dict.fromkeys(("norm", "linalg_norm", "linalg_vector_norm"), "p dim keepdim"),
-}
-"""How arguments are called that reductions are given by position, where not `dim keepdim`."""
-
-
-def _axes(x: Tensor, dim: Any) -> list[int]:
-    dims = [dim] if isinstance(dim, int) else list(dim or range(x.ndim))
-    return [d % x.ndim for d in dims]
-
-
-def _reduced(call: Call, result: Any, options: Mapping[str, Any]) -> Any:
-    """Present is that of which something was."""
-    x = call.first
-    if not x.ndim:
-        return result
-    present = x.present.amax(_axes(x, options.get("dim")), options.get("keepdim", False))
-    return tree_map(lambda y: _wrap(y, present), result)
 
 
 def _reduce(neutral: float) -> Handler:
     """A reduction that a number does not change."""
 
     def handler(call: Call) -> Any:
-        if len(call.args) > 1 and isinstance(call.args[1], Tensor):
+        x = call.first
+        if isinstance(call.args[-1], Tensor) and len(call.args) > 1:
             return _elementwise(call)  # max and min of two
-        options = call.options(POSITIONS.get(call.name, "dim keepdim"))
-        order = options.get("p", options.get("ord"))
+        options = call.options(f"{'order ' if 'norm' in call.name else ''}dim keepdim")
+        order = next((options[k] for k in ("order", "p", "ord") if k in options), None)
         if isinstance(order, int | float) and order <= 0:
             return call.run()
         dim = options.get("dim")
-        many = _axes(call.first, dim)
-        return _reduced(call, call.run(_filled(call.first, neutral, many)), options)
+        dims = [dim] if isinstance(dim, int) else list(dim or range(x.ndim))
+        present = x.present.amax(dims, options.get("keepdim", False))
+        return tree_map(lambda y: _wrap(y, present), call.run(_filled(x, neutral, dims)))
 
     return handler
 
 
-def _moments(x: Tensor, present: Tensor, dims: list[int], less: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance along axes, of which there is 1 left."""
-    size = [x.shape[a] if a in dims else n for a, n in enumerate(present.shape)]
-    count = present.expand(size).sum(dims, keepdim=True).to(x.dtype)
-    count = count.masked_fill(count == 0, 1 + less)
-    mean = x.masked_fill(~present, 0).sum(dims, keepdim=True) / count
-    away = (x - mean).masked_fill(~present, 0)
-    return mean, away.abs().square().sum(dims, keepdim=True) / (count - less)
+# Made of other functions, each of which knows what to do.
 
 
-def _moment(call: Call) -> Any:
-    """A mean, a variance, a standard deviation, or two of them."""
-    x = call.first
-    options = call.options(POSITIONS.get(call.name, "dim keepdim"))
-    if isinstance(options.get("dim"), bool):
-        options["unbiased"] = options.pop("dim")
-    less = options.get("correction")
-    less = float(options.get("unbiased", True)) if less is None else less
-    dims = _axes(x, options.get("dim"))
-    if call.name == "mean":
-        mean, _ = _moments(x.to(options.get("dtype") or x.dtype), x.present, dims, 0)
-        made = [mean]
-    else:
-        mean, var = _moments(x, x.present, dims, less)
-        there = x.present.amax(dims, keepdim=True)
-        spread = _filled_at(var, there).sqrt() if "std" in call.name else var
-        made = [spread, mean] if "mean" in call.name else [spread]
-    if not options.get("keepdim", False):
-        made = [y.squeeze(dims) for y in made]
-    return _reduced(call, made[0] if len(made) == 1 else tuple(made), options)
+def _mean(x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    count = torch.ones_like(x).sum(dim, True)
+    return (x / count).sum(dim, keepdim, dtype=dtype)
 
 
-def _filled_at(x: Tensor, present: Tensor) -> Tensor:
-    return x.masked_fill(~present, 1)
+def _var_mean(
+    x: Any, dim: Any = None, unbiased: Any = True, keepdim: bool = False, correction: Any = None
+) -> tuple[Any, Any]:
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    less = float(unbiased) if correction is None else correction
+    count = torch.ones_like(x).sum(dim, keepdim)
+    away = (x - _mean(x, dim, True)).square().sum(dim, keepdim)
+    return away / (count - less), _mean(x, dim, keepdim)
 
 
-# Norms.
+def _std_mean(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    var, mean = _var_mean(*args, **kwargs)
+    return var.sqrt(), mean
 
 
-def _norm(call: Call) -> Any:
-    """Over the last axes."""
-    x = call.first
-    square = call.name == "rms_norm"
-    options = call.options(f"normalized_shape weight {'' if square else 'bias'} eps")
-    shape = options["normalized_shape"]
-    dims = list(range(x.ndim - len(shape), x.ndim))
-    mean, spread = _moments(x.square() if square else x, x.present, dims, 0)
-    if square:
-        mean, spread = torch.zeros_like(mean), mean
-    eps = options.get("eps", None if square else 1e-5)
-    y = (x - mean) * (spread + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
-    return _wrap(_affine(y, options, shape), x.present)
+def _affine(y: Any, weight: Tensor | None, bias: Tensor | None, shape: Iterable[int]) -> Any:
+    y = y if weight is None else y * weight.reshape(*shape)
+    return y if bias is None else y + bias.reshape(*shape)
 
 
-def _affine(y: Tensor, options: Mapping[str, Any], shape: Iterable[int]) -> Tensor:
-    for name, apply in (("weight", torch.mul), ("bias", torch.add)):
-        if options.get(name) is not None:
-            y = apply(y, options[name].reshape(*shape))
-    return y
+def _layer_norm(x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    dims = tuple(range(-len(shape), 0))
+    away = x - _mean(x, dims, True)
+    return _affine(away * (_mean(away.square(), dims, True) + eps).rsqrt(), weight, bias, shape)
 
 
-def _group_norm(call: Call) -> Any:
-    x = call.first
-    options = call.options("num_groups weight bias eps")
-    shape = (len(x), options["num_groups"], -1)
-    groups = x.reshape(shape)
-    mean, var = _moments(groups, (_missing(x) == 0).reshape(shape), [2], 0)
-    y = ((groups - mean) * (var + options.get("eps", 1e-5)).rsqrt()).reshape(x.shape)
-    return _wrap(_affine(y, options, (x.shape[1], *[1] * (x.ndim - 2))), x.present)
+def _rms_norm(x: Any, shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    square = _mean(x.square(), tuple(range(-len(shape), 0)), True)
+    return _affine(x * (square + eps).rsqrt(), weight, None, shape)
 
 
-def _channel_norm(call: Call) -> Any:
-    """A norm of each channel by itself."""
-    x = call.first
-    result = call.run()
-    if any(size > 1 for axis, size in enumerate(x.present.shape) if axis != 1):
-        return result
-    return _wrap(result, x.present)
+def _group_norm(
+    x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    y = x.reshape(len(x), groups, -1)
+    y = _layer_norm(y, y.shape[2:], eps=eps).reshape(x.shape)
+    return _affine(y, weight, bias, (-1, *[1] * (x.ndim - 2)))
+
+
+def _attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    if enable_gqa:
+        k, v = (x.repeat_interleave(q.shape[-3] // x.shape[-3], -3) for x in (k, v))
+    products = q @ k.mT * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(products.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        products = products.masked_fill(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        products = products + attn_mask
+    return F.dropout(products.softmax(-1), dropout_p) @ v
+
+
+def _glu(x: Any, dim: int = -1) -> Any:
+    one, other = x.chunk(2, dim)
+    return one * other.sigmoid()
+
+
+def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    y = x @ weight.mT
+    return y if bias is None else y + bias
+
+
+def _add_product(x: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Any:
+    return beta * x + alpha * (a @ b)
+
+
+COMPOSITES: dict[str, Callable[..., Any]] = {
+    "mean": _mean,
+    "var": lambda *args, **kwargs: _var_mean(*args, **kwargs)[0],
+    "std": lambda *args, **kwargs: _std_mean(*args, **kwargs)[0],
+    "var_mean": _var_mean,
+    "std_mean": _std_mean,
+    "layer_norm": lambda x, normalized_shape, *rest, **kwargs: _layer_norm(
+        x, normalized_shape, *rest, **kwargs
+    ),
+    "rms_norm": lambda x, normalized_shape, *rest, **kwargs: _rms_norm(
+        x, normalized_shape, *rest, **kwargs
+    ),
+    "group_norm": _group_norm,
+    "scaled_dot_product_attention": _attention,
+    "glu": _glu,
+    "linear": _linear,
+    **dict.fromkeys(("addmm", "addmv", "baddbmm"), _add_product),
+}
+"""By name, functions of what may be marked; they take what torch's own take."""
 
 
 # Sums of products.
@@ -500,115 +477,60 @@ def _there(x: Tensor, axes: int) -> Tensor:
 
 
 def _matmul(call: Call) -> Any:
-    a, b = call.args[:2]
+    a, b = call.args
     return _wrap(call.run(), torch.matmul(_there(a, 2), _there(b, 2)) != 0)
 
 
-def _add_matmul(call: Call) -> Any:
-    start, a, b = call.args[:3]
-    return _wrap(call.run(), (torch.matmul(_there(a, 2), _there(b, 2)) != 0) & _presence(start))
-
-
-def _einsum(call: Call) -> Any:
-    return _wrap(call.run(), call.mapped(lambda x: _presence(x).float()) != 0)
-
-
-def _tensordot(call: Call) -> Any:
-    return _wrap(call.run(), call.mapped(lambda x: 1 - _missing(x)) != 0)
-
-
-def _linear(call: Call) -> Any:
-    options = call.options("weight bias")
-    return _wrap(call.run(), F.linear(_there(call.args[0], 1), _there(options["weight"], 2)) != 0)
+def _contract(call: Call) -> Any:
+    """Einsum and tensordot; the former broadcasts presence."""
+    size = 0 if call.name == "einsum" else math.inf
+    return _wrap(call.run(), call.mapped(lambda x: _there(x, int(min(size, x.ndim)))) != 0)
 
 
 def _convolution(call: Call) -> Any:
     """Outside of the input everything is present."""
-    args, kwargs = list(call.args), dict(call.kwargs)
-    weight = kwargs["weight"] if "weight" in kwargs else args[1]
-    given = _there(args[0], weight.ndim - 1)
-    alone = {k: v for k, v in kwargs.items() if k not in ("weight", "bias")}
-
-    def ones(x: Tensor) -> Tensor:
-        return call.func(x, 1 - _missing(weight), None, *args[3:], **alone)  # type: ignore[no-any-return]
-
-    return _wrap(call.run(), (ones(given) != 0) | (ones(1 - given) == 0))
+    options = call.options("weight bias")
+    weight, given = options["weight"], _there(call.args[0], options["weight"].ndim - 1)
+    rest = {k: v for k, v in call.kwargs.items() if k not in ("weight", "bias")}
+    kernel = 1 - _missing(weight)
+    ones, zeros = (call.func(x, kernel, None, *call.args[3:], **rest) for x in (given, 1 - given))
+    return _wrap(call.run(), (ones != 0) | (zeros == 0))
 
 
-def _attention(call: Call) -> Any:
-    """Missing keys do not take part."""
-    query, key, value = call.args[:3]
-    options = call.options("key value attn_mask dropout_p is_causal")
-    mask, causal = options.pop("attn_mask", None), options.pop("is_causal", False)
-    rows, columns = (_presence(x).any(axis) for x, axis in ((query, -1), (value, -2)))
-    keys = (_presence(key).amax(-1) & _presence(value).amax(-1)).unsqueeze(-2)
-    if causal:
-        mask = query.new_ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
-    if keys.shape[-1] > 1:
-        if mask is None:
-            mask = keys.expand(*keys.shape[:-2], query.shape[-2], -1)
-        else:
-            mask = mask & keys if mask.dtype == torch.bool else mask.masked_fill(~keys, -math.inf)
-    rest = {k: v for k, v in options.items() if k not in ("key", "value")}
-    result = F.scaled_dot_product_attention(query, key, value, mask, **rest)
-    return _wrap(result, rows.unsqueeze(-1) & columns.unsqueeze(-2))
+# By name, what a function does to presence.
+
+_FAMILIES: list[tuple[Handler, str]] = [
+    (_move, "view reshape flatten unflatten permute transpose swapaxes swapdims movedim moveaxis"),
+    (_move, "t T mT H mH unsqueeze squeeze expand expand_as view_as reshape_as broadcast_to ravel"),
+    (_move, "chunk split split_with_sizes tensor_split hsplit vsplit dsplit unbind narrow select"),
+    (_move, "__getitem__ index_select gather take_along_dim flip fliplr flipud roll rot90 tile"),
+    (_move, "repeat repeat_interleave pixel_shuffle pixel_unshuffle channel_shuffle diagonal"),
+    (_move, "contiguous clone detach data to type type_as float double half bfloat16 int long"),
+    (_move, "bool cpu cuda"),
+    (_join, "cat concat concatenate stack hstack vstack dstack column_stack index_copy"),
+    (_join, "slice_scatter select_scatter broadcast_tensors"),
+    (_same(), "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout prelu"),
+    (_same(), "tril triu normalize cumsum zeros_like ones_like full_like empty_like"),
+    (_same(), "rand_like randn_like"),
+    (_same(1), "cumprod"),
+    (_same(-math.inf), "softmax log_softmax gumbel_softmax logcumsumexp"),
+    (_same(math.inf), "softmin"),
+    (_reduce(0), "sum nansum any count_nonzero norm linalg_norm linalg_vector_norm"),
+    (_reduce(1), "prod all"),
+    (_reduce(-math.inf), "amax max argmax logsumexp"),
+    (_reduce(math.inf), "amin min argmin"),
+    (_each, "batch_norm instance_norm interpolate upsample grid_sample"),
+    (_matmul, "matmul mm bmm mv dot"),
+    (_contract, "einsum tensordot"),
+    (_convolution, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
+    (_pad, "pad"),
+    (_fold, "fold"),
+    (_unfold, "unfold"),
+    (_set_item, "__setitem__"),
+    (lambda call: iter(_move(Call(Tensor.unbind, "unbind", call.args, {}))), "__iter__"),
+]
+HANDLERS = {name: handler for handler, names in _FAMILIES for name in names.split()}
 
 
-MOVES = set(
-    "view reshape flatten unflatten permute transpose swapaxes swapdims movedim moveaxis t T mT H "
-    "mH unsqueeze squeeze expand expand_as view_as reshape_as broadcast_to ravel chunk split "
-    "split_with_sizes tensor_split hsplit vsplit dsplit unsafe_chunk unsafe_split narrow select "
-    "__getitem__ index_select gather take_along_dim flip fliplr flipud roll rot90 tile repeat "
-    "repeat_interleave pixel_shuffle pixel_unshuffle channel_shuffle contiguous clone to type "
-    "type_as float double half bfloat16 int long bool cpu cuda detach data unbind diagonal "
-    "atleast_1d atleast_2d atleast_3d real imag".split()
-)
-
-
-def _table() -> dict[str, Handler]:
-    """By the name of a function, what it does to presence."""
-    inf = math.inf
-    families: list[tuple[Handler, str]] = [
-        (_join, "cat concat concatenate stack hstack vstack dstack column_stack index_copy"),
-        (_join, "slice_scatter select_scatter broadcast_tensors"),
-        (_same(), "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout prelu"),
-        (_same(), "feature_alpha_dropout tril triu normalize cumsum zeros_like ones_like"),
-        (_same(), "full_like rand_like randn_like empty_like"),
-        (_same(1), "cumprod"),
-        (_same(-inf), "softmax log_softmax gumbel_softmax logcumsumexp"),
-        (_same(inf), "softmin"),
-        (_reduce(0), "sum nansum any count_nonzero norm linalg_norm linalg_vector_norm"),
-        (_reduce(1), "prod all"),
-        (_reduce(-inf), "amax max argmax logsumexp"),
-        (_reduce(inf), "amin min argmin"),
-        (_moment, "mean var std var_mean std_mean"),
-        (_norm, "layer_norm rms_norm"),
-        (_channel_norm, "batch_norm instance_norm"),
-        (_matmul, "matmul mm bmm mv dot"),
-        (_add_matmul, "addmm addmv baddbmm"),
-        (_pool, "interpolate upsample upsample_nearest upsample_bilinear grid_sample"),
-        (_convolution, "conv1d conv2d conv3d"),
-        (_convolution, "conv_transpose1d conv_transpose2d conv_transpose3d"),
-        (_move, " ".join(MOVES)),
-    ]
-    table = {name: handler for handler, names in families for name in names.split()}
-    return table | {
-        "__iter__": _iter,
-        "__setitem__": _set_item,
-        "einsum": _einsum,
-        "fold": _fold,
-        "glu": _glu,
-        "group_norm": _group_norm,
-        "linear": _linear,
-        "pad": _pad,
-        "unfold": _unfold,
-        "scaled_dot_product_attention": _attention,
-        "tensordot": _tensordot,
-    }
-
-
-def _by_pattern(name: str) -> Handler | None:
-    return _pool if re.search(r"(avg|max|lp)_pool[123]d", name) else None
-
-
-HANDLERS = _table()
+def _of_pattern(name: str) -> Handler | None:
+    return _each if re.search(r"(avg|max|lp)_pool[123]d", name) else None
