@@ -132,8 +132,8 @@ def settle(units: Units, module: nn.Module, example: Sequence[Any]) -> None:
         _mask(free)
         if not trial.agrees(free):
             raise VerificationFailed(
-                f"The module cannot follow its units: {trial.reason}; its forward computes with "
-                f"fixed sizes and over removed channels at once."
+                f"The module cannot follow its units: {trial.reason}. Its forward may read the "
+                f"weights of layers itself, or compute over removed channels with fixed sizes."
             )
     finally:
         for unit, mask in zip(units, before, strict=True):

@@ -9,6 +9,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils import parametrize
 
 from onnxprune.errors import OnnxPruneError
@@ -47,7 +48,7 @@ def trace(
     Raises:
         OnnxPruneError: If the module cannot be exported with this example.
     """
-    plain = _computed(module)
+    plain = _plain(module)
     model = export(plain, example_of(example), exporter=exporter, dynamic=dynamic)
     names = plain.state_dict().keys()
     graph = load(model, untouched=names)
@@ -66,24 +67,50 @@ def trace(
     return graph
 
 
-def _computed(module: nn.Module) -> nn.Module:
-    """The module with plain parameters where it has parametrized ones, such as weight norm.
+def _plain(module: nn.Module) -> nn.Module:
+    """The module as it is pruned: with a parameter for every tensor whose channels may go.
 
-    What is pruned is the weight that a layer uses, not what that is computed from.
+    Where it has parametrized ones, such as weight norm, what is pruned is the weight that a layer
+    uses, not what that is computed from. A norm without weights has channels all the same.
     """
-    if not any(parametrize.is_parametrized(part) for part in module.modules()):
+    parts = list(module.modules())
+    if not any(parametrize.is_parametrized(part) or _is_bare_norm(part) for part in parts):
         return module
     plain = copy.deepcopy(module)
     for part in list(plain.modules()):
-        if not parametrize.is_parametrized(part):
-            continue
-        assert isinstance(part.parametrizations, nn.ModuleDict)
-        values = {name: getattr(part, name).detach() for name in part.parametrizations}
-        part.__class__ = type(part).__bases__[0]  # the class with the tensors as properties stays
-        del part.parametrizations
-        for name, value in values.items():
-            part.register_parameter(name, nn.Parameter(value, requires_grad=False))
+        if parametrize.is_parametrized(part):
+            _compute(part)
+        if _is_bare_norm(part):
+            ones = torch.ones(_channels(part))
+            part.register_parameter("weight", nn.Parameter(ones, requires_grad=False))
     return plain
+
+
+_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _InstanceNorm)
+
+
+def _is_bare_norm(module: nn.Module) -> bool:
+    return isinstance(module, _NORMS) and module.weight is None
+
+
+def _channels(norm: nn.Module) -> tuple[int, ...]:
+    """The shape of the weight that a norm might have."""
+    if isinstance(norm, nn.LayerNorm | nn.RMSNorm):
+        return tuple(norm.normalized_shape)
+    if isinstance(norm, nn.GroupNorm):
+        return (norm.num_channels,)
+    assert isinstance(norm, _InstanceNorm)
+    return (norm.num_features,)
+
+
+def _compute(module: nn.Module) -> None:
+    """Give a module plain parameters where it has parametrized ones."""
+    assert isinstance(module.parametrizations, nn.ModuleDict)
+    values = {name: getattr(module, name).detach() for name in module.parametrizations}
+    module.__class__ = type(module).__bases__[0]  # other copies share the class with properties
+    del module.parametrizations
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
 
 def _reader(tensor: Tensor, name: str) -> Callable[[], ir.TensorProtocol]:

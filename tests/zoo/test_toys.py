@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import onnxprune as op
-from onnxprune.units import Channel, Units
+from onnxprune.units import Units
 from onnxprune.verification import Verifier
 from onnxprune.verification.references import why_inexact
 
@@ -58,7 +58,7 @@ def found(units: Units, module: nn.Module) -> list[frozenset[Places]]:
             frozenset(
                 (name, int(i))
                 for channel in unit.output_related
-                if (name := _module(channel)) in layers
+                if (name := channel.name) in layers
                 for i in channel.positions[number]
             )
             for number in range(unit.num_channels)
@@ -67,9 +67,13 @@ def found(units: Units, module: nn.Module) -> list[frozenset[Places]]:
     ]
 
 
-def _module(channel: Channel) -> str:
-    """The module of a channel; a weight whose batch norm was folded has a path: /net/net.0/Conv."""
-    return channel.name.split("/")[-2] if channel.name.startswith("/") else channel.name
+def name_of(text: str) -> str | None:
+    """The name that MMRazor gives such a unit, None for one that it does not know."""
+    match = re.fullmatch(r"([\w.]+)\[(\d+):(\d+)\](=.*)?", text)
+    if match is None:
+        return None
+    name, start, end, _ = match.groups()
+    return f"{name}_{(int(start), int(end))}_{int(end) - int(start)}"
 
 
 def exported(toy: Toy, module: nn.Module, path: Path, exporter: Exporter, dynamic: bool) -> Units:
@@ -92,6 +96,8 @@ def test_units_and_parity(name: str, exporter: Exporter, dynamic: bool, tmp_path
     module = randomise(toy.build(), seed=1)
     units = exported(toy, module, tmp_path / "toy.onnx", exporter, dynamic)
     assert Counter(found(units, module)) == Counter(map(parsed, toy.units))
+    names = {name_of(text) for text in toy.units} - {None}
+    assert names <= {unit.name for unit in units.mutable}
     verifier = Verifier(units)
     op.choose(units, op.ratio(0.5))
     for seed in (None, *range(10)):

@@ -2,8 +2,7 @@
 
 Where a model's forward computes with fixed sizes, removed channels stay in place as zeros. A zero
 does no harm to a sum, but a mean, a variance or a softmax over it is another one. A `PresentTensor`
-carries along what is present of it, through every torch function that a forward calls, so that
-these are taken over what is present:
+carries along what is present of it, through every torch function that a forward calls:
 
 * entry by entry: what is missing of one argument is missing of the result;
 * movements: presence moves the same way, and padding is present;
@@ -32,8 +31,6 @@ from onnxprune.torch.dynamic.cuts import on
 
 __all__ = ["PresentTensor", "mark"]
 
-SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
-
 
 class Call(NamedTuple):
     """A torch function and what it is given. What it is given here it takes for plain."""
@@ -49,29 +46,12 @@ class Call(NamedTuple):
 
     def mapped(self, change: Callable[[Tensor], Any]) -> Any:
         """The result for other tensors."""
-        args, kwargs = tree_map(
-            lambda leaf: change(leaf) if isinstance(leaf, Tensor) else leaf,
-            (list(self.args), dict(self.kwargs)),
-        )
+        args, kwargs = _tensors(change, (list(self.args), dict(self.kwargs)))
         return self.func(*args, **kwargs)
 
     def options(self, names: str) -> dict[str, Any]:
         """The arguments after the first; those that are given by position have these names."""
         return dict(zip(names.split(), self.args[1:], strict=False)) | dict(self.kwargs)
-
-    @property
-    def first(self) -> PresentTensor:
-        """The first argument.
-
-        Raises:
-            TypeError: If all of it is present.
-        """
-        if isinstance(self.args[0], PresentTensor):
-            return self.args[0]
-        raise TypeError
-
-
-Handler = Callable[[Call], Any]
 
 
 class PresentTensor(Tensor):
@@ -85,20 +65,17 @@ class PresentTensor(Tensor):
     present: Tensor
 
     @classmethod
-    def __torch_function__(
-        cls,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Any torch function: the result, and what is present of it."""
-        options = {SYNONYMS.get(name, name): value for name, value in (kwargs or {}).items()}
+        names = {"axis": "dim", "keepdims": "keepdim"}
+        options = {names.get(name, name): value for name, value in (kwargs or {}).items()}
         if not args:
             args = (options.pop(next(iter({"input", "tensors"} & options.keys()))),)
-        call = Call(func, _name(func), args, options)
+        name = str(getattr(func, "__name__", ""))
+        name = func.__self__.__name__ if name == "__get__" else name  # of a property
+        call = Call(func, name, args, options)
         with torch._C.DisableTorchFunctionSubclass():
-            in_place = options.get("inplace") is True or re.fullmatch(r"\w*[^_]_", call.name)
+            in_place = options.get("inplace") is True or re.fullmatch(r"\w*[^_]_", name)
             return _in_place(call) if in_place else _out_of_place(call)
 
 
@@ -119,18 +96,13 @@ def mark(x: Tensor, axis: int, kept: Mask) -> Tensor:
         return _wrap(x, present & _presence(x))
 
 
-def _name(func: Callable[..., Any]) -> str:
-    """The name of a function, or of a property."""
-    name = str(getattr(func, "__name__", ""))
-    return str(getattr(func, "__self__").__name__) if name == "__get__" else name  # noqa: B009
-
-
 def _out_of_place(call: Call) -> Any:
     try:
         if call.name in COMPOSITES:
             with torch._C._EnableTorchFunction():
                 return COMPOSITES[call.name](*call.args, **call.kwargs)
-        handler = HANDLERS.get(call.name) or _of_pattern(call.name)
+        pool = re.search(r"(avg|max|lp)_pool[123]d", call.name)
+        handler = _each if pool else HANDLERS.get(call.name)
         if handler is None:
             handler = _elementwise if _is_pointwise(call) else _drop
         return handler(call)
@@ -140,9 +112,8 @@ def _out_of_place(call: Call) -> Any:
 
 def _drop(call: Call) -> Any:
     """What the function makes of zeros."""
-    if call.name in ("__deepcopy__", "__repr__", "__reduce_ex__"):
-        return call.mapped(lambda x: x.as_subclass(Tensor))
-    return call.run()
+    plain = call.name in ("__deepcopy__", "__repr__", "__reduce_ex__")
+    return call.mapped(lambda x: x.as_subclass(Tensor)) if plain else call.run()
 
 
 def _in_place(call: Call) -> Any:
@@ -167,15 +138,13 @@ def _in_place(call: Call) -> Any:
     return x
 
 
-# What is present.
-
-
-def _everything(x: Tensor) -> Tensor:
-    return torch.ones((1,) * x.ndim, dtype=torch.bool, device=x.device)
+def _tensors(change: Callable[[Tensor], Any], tree: Any) -> Any:
+    return tree_map(lambda leaf: change(leaf) if isinstance(leaf, Tensor) else leaf, tree)
 
 
 def _presence(x: Tensor) -> Tensor:
-    return x.present if isinstance(x, PresentTensor) else _everything(x)
+    ones = (1,) * x.ndim
+    return x.present if isinstance(x, PresentTensor) else x.new_ones(ones, dtype=torch.bool)
 
 
 def _missing(x: Tensor) -> Tensor:
@@ -183,18 +152,12 @@ def _missing(x: Tensor) -> Tensor:
     return (~_presence(x)).float().expand(x.shape)
 
 
-def _tidy(present: Tensor) -> Tensor:
-    """Presence in as few numbers as it needs."""
-    for axis, size in enumerate(present.shape):
-        one = present.narrow(axis, 0, 1) if size > 1 else present
-        if present.stride(axis) == 0 or bool((present == one).all()):
-            present = one
-    return present
-
-
 def _wrap(x: Tensor, present: Tensor, zero: bool = False) -> Tensor:
     """A result, with zeros where it is missing; they may be there already."""
-    present = _tidy(present.reshape((1,) * (x.ndim - present.ndim) + tuple(present.shape)))
+    present = present.reshape((1,) * (x.ndim - present.ndim) + tuple(present.shape))
+    for axis, size in enumerate(present.shape):
+        one = present.narrow(axis, 0, 1) if size > 1 else present
+        present = one if present.stride(axis) == 0 or bool((present == one).all()) else present
     if not x.numel() or bool(present.all()):
         return x.as_subclass(Tensor) if isinstance(x, PresentTensor) else x
     made = (x if zero else x.masked_fill(~present, 0)).as_subclass(PresentTensor)
@@ -202,16 +165,21 @@ def _wrap(x: Tensor, present: Tensor, zero: bool = False) -> Tensor:
     return made
 
 
-def _filled(x: PresentTensor, number: float, dim: Any = None) -> Tensor:
+def _filled(x: Tensor, number: float, dim: Any = None) -> Tensor:
     """A number where entries are missing, but not where all along an axis are."""
-    if math.isinf(number) and not x.dtype.is_floating_point:
-        info = torch.iinfo(x.dtype)
-        number = info.max if number > 0 else info.min
-    gone = ~x.present
-    return x.masked_fill(gone if dim is None else gone & x.present.amax(dim, keepdim=True), number)
+    if not isinstance(x, PresentTensor) or not number:
+        return x
+    gone = ~x.present if dim is None else ~x.present & x.present.amax(dim, keepdim=True)
+    return x.masked_fill(gone, number if x.dtype.is_floating_point else math.ceil(number))
 
 
-# Entry by entry.
+NEUTRAL = {
+    **dict.fromkeys(("prod", "all", "cumprod"), 1),
+    **dict.fromkeys(("softmin", "amin", "min", "argmin"), math.inf),
+    **dict.fromkeys(("softmax", "log_softmax", "gumbel_softmax", "logcumsumexp"), -math.inf),
+    **dict.fromkeys(("amax", "max", "argmax", "logsumexp"), -math.inf),
+}
+"""What makes no difference to a statistic, where that is not 0."""
 
 HARMLESS = {
     *("_prelu_kernel", "_to_copy", "alias", "detach", "empty_like", "expand", "hardswish"),
@@ -222,7 +190,7 @@ HARMLESS = {
 _known: dict[str, bool] = {}
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Finds out whether a function is made of point-wise operators only."""
 
     pointwise = True
@@ -244,39 +212,26 @@ def _is_pointwise(call: Call) -> bool:
 
 def _elementwise(call: Call) -> Any:
     """Missing in, missing out. What is missing is given as 1/2, of which nothing is infinite."""
-    present = torch.ones((), dtype=torch.bool, device=call.args[0].device)
+    present: Any = True
     shape = torch.Size()
     for x in tree_leaves((call.args, dict(call.kwargs))):
         if isinstance(x, Tensor):
             present = present & _presence(x)
             shape = torch.broadcast_shapes(shape, x.shape)  # type: ignore[no-untyped-call]
-    result = call.mapped(_half)
+    result = call.mapped(lambda x: _filled(x, 0.5))
     return _wrap(result, present) if result.shape == shape else result
 
 
-def _half(x: Tensor) -> Tensor:
-    if not isinstance(x, PresentTensor) or x.dtype == torch.bool:
-        return x
-    return _filled(x, 0.5 if x.dtype.is_floating_point else 1)
-
-
-def _same(neutral: float = 0) -> Handler:
-    """What has the shape of its input, and is that of another one where a number is missing."""
-
-    def handler(call: Call) -> Any:
-        x = call.first
-        dim = call.options("dim").get("dim") if math.isinf(neutral) else None
-        return _wrap(call.run(_filled(x, neutral, dim) if neutral else x), x.present)
-
-    return handler
-
-
-# Movements.
+def _same(call: Call) -> Any:
+    """What has the shape of its input."""
+    x, neutral = call.args[0], NEUTRAL.get(call.name, 0)
+    dim = call.options("dim").get("dim") if math.isinf(neutral) else None
+    return _wrap(call.run(_filled(x, neutral, dim)), x.present)
 
 
 def _move(call: Call) -> Any:
     """Of the first argument."""
-    return _paired(call.run(), call.run(_missing(call.first)))
+    return _paired(call.run(), call.run(_missing(call.args[0])))
 
 
 def _join(call: Call) -> Any:
@@ -289,34 +244,17 @@ def _join(call: Call) -> Any:
 def _paired(result: Any, gone: Any) -> Any:
     """A result, or several of them, beside what is missing of each."""
     left = iter(tree_leaves(gone))
-    return tree_map(
-        lambda x: _wrap(x, next(left) == 0, True) if isinstance(x, Tensor) else x, result
-    )
+    return _tensors(lambda x: _wrap(x, next(left) == 0, True), result)
 
 
 def _pad(call: Call) -> Any:
     """What is padded with is present, but not along axes along which presence does not vary."""
-    x, options = call.first, call.options("pad mode")
+    x, options = call.args[0], call.options("pad mode")
     gone = F.pad(_missing(x), options["pad"], options.get("mode", "constant"))
     for i, before in enumerate(options["pad"][::2], 1):
         if x.present.shape[-i] == 1:
             gone = gone.narrow(-i, max(before, 0), 1)
     return _wrap(call.run(), gone == 0)
-
-
-def _unfold(call: Call) -> Any:
-    """Both functions of that name; the padding of missing channels is missing."""
-    if call.func is not F.unfold:
-        return _move(call)
-    if max(call.first.present.shape[2:]) > 1:
-        return call.run()
-    return _wrap(call.run(), call.run(_missing(call.first)).amax(2, keepdim=True) == 0)
-
-
-def _fold(call: Call) -> Any:
-    """A sum of what was unfolded."""
-    gone = _missing(call.first)
-    return _wrap(call.run(), (call.run(1 - gone) != 0) | (call.run(gone) == 0))
 
 
 def _set_item(call: Call) -> None:
@@ -326,211 +264,139 @@ def _set_item(call: Call) -> None:
     if isinstance(x, PresentTensor):
         gone = _missing(x).contiguous()
         gone[index] = _missing(value) if isinstance(value, Tensor) else 0
-        x.present = _tidy(gone == 0)
+        x.present = gone == 0
 
 
 def _each(call: Call) -> Any:
     """By channel, over spatial axes, along which presence must not vary."""
-    x, found = call.first, re.search(r"([123])d", call.name)
+    x, found = call.args[0], re.search(r"([123])d", call.name)
     spatial = x.present.shape[x.ndim - int(found[1]) if found else 2 :]
-    if any(size > 1 for size in spatial):
+    present = _presence(x.new_ones(())) if math.prod(spatial) > 1 else x.present
+    return _tensors(lambda y: _wrap(y, present), call.run())
+
+
+def _reduce(call: Call) -> Any:
+    """A reduction; its result is present where something of its input is."""
+    if len(call.args) > 1 and isinstance(call.args[1], Tensor):
+        return _elementwise(call)  # max and min of two
+    x, options = call.args[0], call.options("p " * ("norm" in call.name) + "dim keepdim")
+    order, dim = options.get("p", options.get("ord")), options.get("dim")
+    if isinstance(order, int | float) and order <= 0:
         return call.run()
-    return tree_map(lambda y: _wrap(y, x.present), call.run())
-
-
-# Statistics.
-
-
-def _reduce(neutral: float) -> Handler:
-    """A reduction that a number does not change."""
-
-    def handler(call: Call) -> Any:
-        x = call.first
-        if isinstance(call.args[-1], Tensor) and len(call.args) > 1:
-            return _elementwise(call)  # max and min of two
-        options = call.options(f"{'order ' if 'norm' in call.name else ''}dim keepdim")
-        order = next((options[k] for k in ("order", "p", "ord") if k in options), None)
-        if isinstance(order, int | float) and order <= 0:
-            return call.run()
-        dim = options.get("dim")
-        dims = [dim] if isinstance(dim, int) else list(dim or range(x.ndim))
-        present = x.present.amax(dims, options.get("keepdim", False))
-        return tree_map(lambda y: _wrap(y, present), call.run(_filled(x, neutral, dims)))
-
-    return handler
-
-
-# Made of other functions, each of which knows what to do.
+    dims = [dim] if isinstance(dim, int) else list(dim or range(x.ndim))
+    present = x.present.amax(dims, options.get("keepdim", False))
+    result = call.run(_filled(x, NEUTRAL.get(call.name, 0), dims))
+    return tree_map(lambda y: _wrap(y, present), result)
 
 
 def _mean(x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
-    count = torch.ones_like(x).sum(dim, True)
-    return (x / count).sum(dim, keepdim, dtype=dtype)
+    return (x / torch.ones_like(x).sum(dim, True)).sum(dim, keepdim, dtype=dtype)
 
 
-def _var_mean(
+def _var(
     x: Any, dim: Any = None, unbiased: Any = True, keepdim: bool = False, correction: Any = None
-) -> tuple[Any, Any]:
+) -> Any:
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    less = float(unbiased) if correction is None else correction
     count = torch.ones_like(x).sum(dim, keepdim)
     away = (x - _mean(x, dim, True)).square().sum(dim, keepdim)
-    return away / (count - less), _mean(x, dim, keepdim)
+    return away / (count - (float(unbiased) if correction is None else correction))
 
 
-def _std_mean(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-    var, mean = _var_mean(*args, **kwargs)
-    return var.sqrt(), mean
-
-
-def _affine(y: Any, weight: Tensor | None, bias: Tensor | None, shape: Iterable[int]) -> Any:
+def _affine(y: Any, weight: Any, bias: Any, shape: Iterable[int]) -> Any:
     y = y if weight is None else y * weight.reshape(*shape)
     return y if bias is None else y + bias.reshape(*shape)
 
 
-def _layer_norm(x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def _layer_norm(x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5) -> Any:
     dims = tuple(range(-len(shape), 0))
-    away = x - _mean(x, dims, True)
-    return _affine(away * (_mean(away.square(), dims, True) + eps).rsqrt(), weight, bias, shape)
+    y = (x - _mean(x, dims, True)) * (_var(x, dims, False, True) + eps).rsqrt()
+    return _affine(y, weight, bias, shape)
 
 
-def _rms_norm(x: Any, shape: Any, weight: Any = None, eps: float | None = None) -> Any:
-    eps = torch.finfo(x.dtype).eps if eps is None else eps
+def _rms_norm(x: Any, shape: Any, weight: Any = None, eps: Any = None) -> Any:
     square = _mean(x.square(), tuple(range(-len(shape), 0)), True)
-    return _affine(x * (square + eps).rsqrt(), weight, None, shape)
+    y = x * (square + (torch.finfo(x.dtype).eps if eps is None else eps)).rsqrt()
+    return _affine(y, weight, None, shape)
 
 
-def _group_norm(
-    x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+def _group_norm(x: Any, groups: int, weight: Any = None, bias: Any = None, eps: Any = 1e-5) -> Any:
     y = x.reshape(len(x), groups, -1)
     y = _layer_norm(y, y.shape[2:], eps=eps).reshape(x.shape)
     return _affine(y, weight, bias, (-1, *[1] * (x.ndim - 2)))
 
 
 def _attention(
-    q: Any,
-    k: Any,
-    v: Any,
-    attn_mask: Any = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: Any = 0.0, **more: Any
 ) -> Any:
-    if enable_gqa:
-        k, v = (x.repeat_interleave(q.shape[-3] // x.shape[-3], -3) for x in (k, v))
-    products = q @ k.mT * (q.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
+    products = q @ k.mT * (more.get("scale") or q.shape[-1] ** -0.5)
+    if more.get("is_causal"):
         attn_mask = torch.ones(products.shape[-2:], dtype=torch.bool, device=q.device).tril()
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        products = products.masked_fill(~attn_mask, -math.inf)
-    elif attn_mask is not None:
-        products = products + attn_mask
+    if attn_mask is not None:
+        forbids = attn_mask.dtype == torch.bool
+        products = products.masked_fill(~attn_mask, -math.inf) if forbids else products + attn_mask
     return F.dropout(products.softmax(-1), dropout_p) @ v
-
-
-def _glu(x: Any, dim: int = -1) -> Any:
-    one, other = x.chunk(2, dim)
-    return one * other.sigmoid()
-
-
-def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    y = x @ weight.mT
-    return y if bias is None else y + bias
-
-
-def _add_product(x: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Any:
-    return beta * x + alpha * (a @ b)
 
 
 COMPOSITES: dict[str, Callable[..., Any]] = {
     "mean": _mean,
-    "var": lambda *args, **kwargs: _var_mean(*args, **kwargs)[0],
-    "std": lambda *args, **kwargs: _std_mean(*args, **kwargs)[0],
-    "var_mean": _var_mean,
-    "std_mean": _std_mean,
-    "layer_norm": lambda x, normalized_shape, *rest, **kwargs: _layer_norm(
-        x, normalized_shape, *rest, **kwargs
-    ),
-    "rms_norm": lambda x, normalized_shape, *rest, **kwargs: _rms_norm(
-        x, normalized_shape, *rest, **kwargs
-    ),
+    "var": _var,
+    "std": lambda *args, **kwargs: _var(*args, **kwargs).sqrt(),
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
     "group_norm": _group_norm,
     "scaled_dot_product_attention": _attention,
-    "glu": _glu,
-    "linear": _linear,
-    **dict.fromkeys(("addmm", "addmv", "baddbmm"), _add_product),
+    "glu": lambda x, dim=-1: x.chunk(2, dim)[0] * x.chunk(2, dim)[1].sigmoid(),
+    "linear": lambda x, weight, bias=None: x @ weight.mT + (0 if bias is None else bias),
+    "addmm": lambda x, a, b, beta=1, alpha=1: beta * x + alpha * (a @ b),
+    "baddbmm": lambda x, a, b, beta=1, alpha=1: beta * x + alpha * (a @ b),
 }
-"""By name, functions of what may be marked; they take what torch's own take."""
-
-
-# Sums of products.
-
-
-def _there(x: Tensor, axes: int) -> Tensor:
-    """1 where present, else 0, of full size along the last axes."""
-    present = _presence(x).float()
-    lead = max(x.ndim - axes, 0)
-    return present.expand(*present.shape[:lead], *x.shape[lead:])
-
-
-def _matmul(call: Call) -> Any:
-    a, b = call.args
-    return _wrap(call.run(), torch.matmul(_there(a, 2), _there(b, 2)) != 0)
+"""Made of other functions, each of which knows what to do; they take what torch's own take."""
 
 
 def _contract(call: Call) -> Any:
-    """Einsum and tensordot; the former broadcasts presence."""
-    size = 0 if call.name == "einsum" else math.inf
-    return _wrap(call.run(), call.mapped(lambda x: _there(x, int(min(size, x.ndim)))) != 0)
+    """Present is what a product of present entries belongs to."""
+    return _wrap(call.run(), call.mapped(lambda x: 1 - _missing(x)) != 0)
 
 
 def _convolution(call: Call) -> Any:
     """Outside of the input everything is present."""
     options = call.options("weight bias")
-    weight, given = options["weight"], _there(call.args[0], options["weight"].ndim - 1)
     rest = {k: v for k, v in call.kwargs.items() if k not in ("weight", "bias")}
-    kernel = 1 - _missing(weight)
-    ones, zeros = (call.func(x, kernel, None, *call.args[3:], **rest) for x in (given, 1 - given))
+    kernel, gone = 1 - _missing(options["weight"]), _missing(call.args[0])
+    ones, zeros = (call.func(x, kernel, None, *call.args[3:], **rest) for x in (1 - gone, gone))
     return _wrap(call.run(), (ones != 0) | (zeros == 0))
 
 
-# By name, what a function does to presence.
-
-_FAMILIES: list[tuple[Handler, str]] = [
+_FAMILIES: list[tuple[Callable[[Call], Any], str]] = [
     (_move, "view reshape flatten unflatten permute transpose swapaxes swapdims movedim moveaxis"),
     (_move, "t T mT H mH unsqueeze squeeze expand expand_as view_as reshape_as broadcast_to ravel"),
     (_move, "chunk split split_with_sizes tensor_split hsplit vsplit dsplit unbind narrow select"),
-    (_move, "__getitem__ index_select gather take_along_dim flip fliplr flipud roll rot90 tile"),
+    (
+        _move,
+        "__getitem__ index_select gather unfold take_along_dim flip fliplr flipud roll rot90 tile",
+    ),
     (_move, "repeat repeat_interleave pixel_shuffle pixel_unshuffle channel_shuffle diagonal"),
-    (_move, "contiguous clone detach data to type type_as float double half bfloat16 int long"),
-    (_move, "bool cpu cuda"),
-    (_join, "cat concat concatenate stack hstack vstack dstack column_stack index_copy"),
-    (_join, "slice_scatter select_scatter broadcast_tensors"),
-    (_same(), "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout prelu"),
-    (_same(), "tril triu normalize cumsum zeros_like ones_like full_like empty_like"),
-    (_same(), "rand_like randn_like"),
-    (_same(1), "cumprod"),
-    (_same(-math.inf), "softmax log_softmax gumbel_softmax logcumsumexp"),
-    (_same(math.inf), "softmin"),
-    (_reduce(0), "sum nansum any count_nonzero norm linalg_norm linalg_vector_norm"),
-    (_reduce(1), "prod all"),
-    (_reduce(-math.inf), "amax max argmax logsumexp"),
-    (_reduce(math.inf), "amin min argmin"),
+    (
+        _move,
+        "contiguous clone detach data to type type_as float double half bfloat16 long int bool",
+    ),
+    (_join, "cat concat concatenate stack hstack vstack index_copy broadcast_tensors"),
+    (_same, "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout prelu tril"),
+    (_same, "triu normalize cumsum cumprod zeros_like ones_like full_like rand_like randn_like"),
+    (_same, "softmax log_softmax softmin gumbel_softmax logcumsumexp"),
+    (
+        _reduce,
+        "sum nansum any all count_nonzero norm linalg_norm linalg_vector_norm prod logsumexp",
+    ),
+    (_reduce, "amax max argmax amin min argmin"),
     (_each, "batch_norm instance_norm interpolate upsample grid_sample"),
-    (_matmul, "matmul mm bmm mv dot"),
-    (_contract, "einsum tensordot"),
+    (_contract, "matmul mm bmm mv dot inner einsum tensordot"),
     (_convolution, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
     (_pad, "pad"),
-    (_fold, "fold"),
-    (_unfold, "unfold"),
     (_set_item, "__setitem__"),
     (lambda call: iter(_move(Call(Tensor.unbind, "unbind", call.args, {}))), "__iter__"),
 ]
+"""What functions of these names do to presence."""
+
 HANDLERS = {name: handler for handler, names in _FAMILIES for name in names.split()}
-
-
-def _of_pattern(name: str) -> Handler | None:
-    return _each if re.search(r"(avg|max|lp)_pool[123]d", name) else None
