@@ -3,45 +3,60 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx
 import onnx_ir as ir
 
 from onnxprune.budget import Budget
-from onnxprune.choice import Choices, read_choices
+from onnxprune.choice import Choices, as_choices
 from onnxprune.choice import choose as choose_
 from onnxprune.errors import ChoiceError
 from onnxprune.graph import Graph, load
 from onnxprune.rewrite import prune as prune_
-from onnxprune.units import Units
+from onnxprune.units import MutableChannelUnit, Units
 from onnxprune.units import find_units as find_units_
+from onnxprune.units.framework import graph_of
 from onnxprune.verification import Verdict
 from onnxprune.verification import verify as verify_
 from onnxprune.verification.feeds import Feeds
 
 __all__ = ["choose", "find_units", "prune", "verify"]
 
+Chosen: TypeAlias = Choices | Mapping[str, Any] | str | os.PathLike[str]
 Model: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph | Units
 
 
-def find_units(model: Model, kind: str = "l1") -> Units:
+def find_units(
+    model: Any,
+    kind: str | type[MutableChannelUnit] = "l1",
+    example: Any = None,
+    **init_args: Any,
+) -> Units:
     """Find which channels of a model depend on each other.
 
     Args:
-        model: A model in any form; units are returned as they are.
-        kind: The kind of unit: ``l1`` (a count keeps the channels of the largest weights) or
-            ``sequential`` (it keeps the first).
+        model: A model in any form, a torch module too; units are returned as they are.
+        kind: The kind of unit, by name or class: ``l1`` (a count keeps the channels of the largest
+            weights), ``sequential`` (it keeps the first), ``oneshot`` and ``slimmable`` (one of a
+            few counts), or one that is registered with `unit_kind`.
+        example: The inputs that a torch module is traced with, or the sizes of one; None tries an
+            image.
+        init_args: What every unit is made with, such as ``divisor=8``.
 
     Returns:
         All units in topological order of their first producer, those that must stay whole too.
 
     Raises:
         LoadError: If the model cannot be loaded.
+        OnnxPruneError: If there is no such kind, it does not take the arguments, or the module
+            cannot be traced.
     """
-    return model if isinstance(model, Units) else find_units_(load(model), kind)
+    if isinstance(model, Units):
+        return model
+    return find_units_(graph_of(model, example), kind, **init_args)
 
 
 def choose(
@@ -72,12 +87,13 @@ def choose(
     return choose_(find_units(model), budget, importance, protect, round_to)
 
 
-def prune(model: Model, choices: Choices | str | os.PathLike[str] | None = None) -> Graph:
+def prune(model: Model, choices: Chosen | None = None) -> Graph:
     """Remove the channels that are not kept, by slicing the model's weights.
 
     Args:
         model: A model in any form, or its units; it is not changed.
-        choices: What to keep, or the file that says so. None takes the units' current choices.
+        choices: What to keep: `Choices`, a dict of what each unit keeps, or the file that says so.
+            None takes the units' current choices.
 
     Returns:
         The smaller model. Its weights are sliced when they are read, so the original's files must
@@ -92,7 +108,7 @@ def prune(model: Model, choices: Choices | str | os.PathLike[str] | None = None)
 def verify(
     model: Model,
     pruned: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph,
-    choices: Choices | str | os.PathLike[str] | None = None,
+    choices: Chosen | None = None,
     feeds: Feeds | None = None,
     reference: str = "auto",
 ) -> Verdict:
@@ -117,14 +133,14 @@ def verify(
     return verify_(_chosen(model, choices), load(pruned), feeds, reference, file)
 
 
-def _chosen(model: Model, choices: Choices | str | os.PathLike[str] | None) -> Units:
+def _chosen(model: Any, choices: Chosen | None) -> Units:
     units = find_units(model)
-    if isinstance(choices, Choices):
-        choices.apply(units)
-    elif choices is not None:
-        read = read_choices(choices)
-        try:
-            read.apply(units)
-        except ChoiceError as error:
+    if choices is None:
+        return units
+    try:
+        as_choices(choices).apply(units)
+    except ChoiceError as error:
+        if isinstance(choices, str | os.PathLike) and not str(error).startswith(f"{choices}: "):
             raise ChoiceError(f"{choices}: {error}") from error
+        raise
     return units

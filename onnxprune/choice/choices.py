@@ -16,7 +16,7 @@ from onnxprune.graph import fingerprint
 from onnxprune.units import MutableChannelUnit, Units
 from onnxprune.version import __version__
 
-__all__ = ["Choice", "Choices", "Kept", "read_choices"]
+__all__ = ["Choice", "Choices", "Kept", "as_choices", "read_choices"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -141,6 +141,24 @@ def _mask(unit: MutableChannelUnit, choice: Choice) -> Mask:
 def _json(value: object) -> str:
     text = msgspec.json.encode(value)
     return msgspec.json.format(text, indent=0).decode()
+
+
+def as_choices(choices: Choices | Mapping[str, Choice] | str | os.PathLike[str]) -> Choices:
+    """Choices in any form: as they are, a dict of them by unit, or a file.
+
+    Raises:
+        ChoiceError: If they are none of these, or the file cannot be read.
+    """
+    if isinstance(choices, Choices):
+        return choices
+    if isinstance(choices, Mapping):
+        return Choices(dict(choices))
+    if isinstance(choices, str | os.PathLike):
+        return read_choices(choices)
+    raise ChoiceError(
+        f"A {type(choices).__name__} is no choices; give a file, or a dict of units and what each "
+        f"keeps."
+    )
 
 
 def read_choices(path: str | os.PathLike[str]) -> Choices:

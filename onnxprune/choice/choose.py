@@ -135,7 +135,7 @@ def _keep(
         step = math.lcm(round_to, unit.num_groups)
         wanted = max(1, int(unit.num_channels * ratio + 1e-9))  # 0.29 of 100 is 29
         count = min(max(step, (wanted + step // 2) // step * step), unit.num_channels)
-        unit.set_mask(unit.first(ranks[unit.name], count))
+        unit.set_mask(unit.first(ranks[unit.name], unit.rounded(count)))
 
 
 def _search(

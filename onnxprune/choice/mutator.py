@@ -82,7 +82,7 @@ class ChannelMutator:
         parse_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(channel_unit_cfg, type):
-            self._cfg, self._kind = UnitsConfig(channel_unit_cfg.__name__), channel_unit_cfg
+            self._cfg, self._kind = UnitsConfig(_name(channel_unit_cfg)), channel_unit_cfg
         else:
             given = {"type": channel_unit_cfg} if isinstance(channel_unit_cfg, str) else None
             self._cfg = _converted(given or channel_unit_cfg or {}, UnitsConfig)
@@ -111,6 +111,7 @@ class ChannelMutator:
         """
         if self._parse.type == "Predefined":
             self.units = self._kind.init_from_predefined_model(model)
+            self._graph_units = self.units if isinstance(self.units, Units) else None
             return
         inputs = self._parse.demo_input if example is None else example
         graph = graph_of(model, inputs)
@@ -277,7 +278,7 @@ class ChannelMutator:
         Raises:
             ChoiceError: If there is no such name.
         """
-        Choices({}, subnets=self.named).subnet(name).apply(self._all_units())
+        Choices({}, subnets=self.named).subnet(name).apply(self.graph_units)
 
     def export_structure(self) -> Choices:
         """The current choices and the named ones, as counts and indices, for a file.
@@ -296,19 +297,31 @@ class ChannelMutator:
             ChoiceError: If they are for another model, or the file is malformed.
         """
         choices = structure if isinstance(structure, Choices) else read_choices(structure)
-        choices.apply(self._all_units())
+        choices.apply(self.graph_units)
         self.named = dict(choices.subnets)
 
     def _structure(self) -> Choices:
-        return Choices.of(self._all_units())
+        return Choices.of(self.graph_units)
 
-    def _all_units(self) -> Units:
+    @property
+    def graph_units(self) -> Units:
+        """All units of the graph, to prune and verify by.
+
+        Raises:
+            ChoiceError: If the units do not come from a graph.
+        """
         if self._graph_units is None:
             raise ChoiceError(
                 "A structure needs the units of a graph; call prepare_from_supernet, and not for "
-                "a predefined model."
+                "a predefined torch module."
             )
         return self._graph_units
+
+
+def _name(kind: type[MutableChannelUnit]) -> str:
+    """The name under which a kind is registered; its own if it is not."""
+    names = [name for name in UNIT_KINDS if UNIT_KINDS.get(name) is kind]
+    return names[0] if names and kind.__name__ not in names else kind.__name__
 
 
 def _converted(config: Any, form: Any) -> Any:

@@ -35,7 +35,7 @@ from onnxprune.errors import MissingExtra, OnnxPruneError
     type=click.IntRange(1),
     default=6,
     show_default=True,
-    help="At how many choices: all channels, one of every unit, halves, then random ones.",
+    help="At how many choices: all channels, one of a unit, halves, then random ones.",
 )
 @format_option
 def command(factory: str, sizes: str, exporter: str, count: int, form: str) -> int:

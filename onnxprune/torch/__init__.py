@@ -4,11 +4,11 @@ Example::
 
     import onnxprune.torch as ot
 
+    ot.assert_parity(module, example)                 # torch, onnxruntime, masked, pruned: the same
     units = ot.prepare_for_pruning(module, example)   # its layers are dynamic operators now
     units["layer1.0.conv1_(0, 64)_64"].current_choice = 32
     module(x)                                         # computes with 32 channels, and trains
     small = ot.to_static(module)                      # plain layers, smaller weights
-    ot.assert_parity(module, example)                 # torch, onnxruntime, masked, pruned: the same
 """
 
 from onnxprune.torch.base_model import BaseModel

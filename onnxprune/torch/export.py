@@ -31,6 +31,7 @@ from torch.utils import _pytree as pytree
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import save
+from onnxprune.torch.dynamic.convert import refuse_removed
 from onnxprune.torch.exported import (
     BATCH,
     FIXED,
@@ -103,6 +104,7 @@ def export(
 ) -> ir.Model | Path:
     """Export a module as it answers in eval mode, without a word on the console.
 
+
     Args:
         module: What to export; it is left as it was, every submodule in its own mode.
         example: What ``forward`` is called with: one tensor, a tuple of all arguments in order, or
@@ -123,11 +125,13 @@ def export(
         The path if there is one, else the model.
 
     Raises:
-        OnnxPruneError: If the exporter cannot export the module, or not with an open batch.
+        OnnxPruneError: If the exporter cannot export the module, or not with an open batch; or the
+            module follows units that have lost channels, of which `to_static` makes a smaller one.
         SaveError: If the file cannot be written.
     """
     if exporter not in EXPORTERS:
         raise OnnxPruneError(f"there is no exporter {exporter!r}; use 'dynamo' or 'legacy'")
+    refuse_removed(module)
     args, kwargs = _arguments(module, example)
     if dynamic:
         args, kwargs = pytree.tree_map_only(Tensor, _doubled, (args, kwargs))

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
-from onnxprune.choice import Choices, sample
+from onnxprune.choice import Choices, as_choices, sample
 from onnxprune.errors import ChoiceError, VerificationFailed
 from onnxprune.torch.dynamic import register, to_static
 from onnxprune.torch.interpreter import Interpreter
@@ -61,14 +62,18 @@ def prepare_for_pruning(
     return found
 
 
-def apply_choices(module: nn.Module, choices: Choices, example: Any = None) -> nn.Module:
+def apply_choices(
+    module: nn.Module,
+    choices: Choices | Mapping[str, Any] | str | os.PathLike[str],
+    example: Any = None,
+) -> nn.Module:
     """A smaller copy of a module: plain layers, with the kept slices of its weights.
 
     It can be trained, and exported again.
 
     Args:
         module: The module; it is not changed.
-        choices: What to keep.
+        choices: What to keep: `Choices`, a dict of what each unit keeps, or the file that says so.
         example: The inputs of ``forward``, or the sizes of one; None tries an image.
 
     Returns:
@@ -80,7 +85,7 @@ def apply_choices(module: nn.Module, choices: Choices, example: Any = None) -> n
         OnnxPruneError: If the module cannot be traced with this example.
     """
     prepared = copy.deepcopy(module)
-    choices.apply(prepare_for_pruning(prepared, example))
+    as_choices(choices).apply(prepare_for_pruning(prepared, example))
     return to_static(prepared)
 
 

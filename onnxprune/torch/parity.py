@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from onnxprune.choice import Choices, refill, sample
+from onnxprune.choice import Choices, as_choices, refill, sample
 from onnxprune.errors import VerificationFailed
 from onnxprune.graph import Graph
 from onnxprune.rewrite import prune
@@ -83,13 +83,14 @@ def assert_parity(
     example: Any = None,
     choices: int | Sequence[Choices | Mapping[str, Any]] = 6,
     exporter: Exporter = "dynamo",
+    units: Units | None = None,
 ) -> None:
     """Fail a test unless all four answers agree; arguments as for `parity`.
 
     Raises:
         AssertionError: With the table, the first tensor that differs and the units at fault.
     """
-    report = parity(module, example, choices, exporter)
+    report = parity(module, example, choices, exporter, units)
     if not report.passed:
         raise AssertionError(str(report))
 
@@ -139,8 +140,7 @@ def _given(
     choices: Sequence[Choices | Mapping[str, Any]],
 ) -> Iterator[tuple[str, Choose]]:
     for number, given in enumerate(choices):
-        chosen = given if isinstance(given, Choices) else Choices(dict(given))
-        yield f"choice {number}", chosen.apply
+        yield f"choice {number}", as_choices(given).apply
 
 
 class Parity:

@@ -18,6 +18,19 @@ from onnxprune.units import BaseMutableChannel, Channel, DerivedMutableChannel, 
 __all__ = ["predefined"]
 
 
+_OPERATORS: list[tuple[type[nn.Module], str]] = [
+    (nn.modules.conv._ConvTransposeNd, "ConvTranspose"),
+    (nn.modules.conv._ConvNd, "Conv"),
+    (nn.Linear, "Gemm"),
+    (nn.modules.batchnorm._BatchNorm, "BatchNormalization"),
+    (nn.LayerNorm, "LayerNormalization"),
+    (nn.GroupNorm, "GroupNormalization"),
+    (nn.modules.instancenorm._InstanceNorm, "InstanceNormalization"),
+    (nn.PReLU, "PRelu"),
+]
+"""What ONNX calls a layer."""
+
+
 @dataclass(slots=True)
 class _Draft:
     mutable: BaseMutableChannel
@@ -97,7 +110,7 @@ def _channel(name: str, layer: nn.Module, is_output: bool, positions: Ids) -> Ch
         rank = weight.ndim
     transposed = type(layer).__name__.startswith("DynamicConvTranspose")
     axis = int(is_output == transposed) if rank > 1 else 0
-    op = "Conv" if rank > 2 else "Gemm"
+    op = next((op for kind, op in _OPERATORS if isinstance(layer, kind)), type(layer).__name__)
     return Channel(name, name, op, tensor, axis, positions, is_output)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from onnxprune.errors import ChoiceError
 from onnxprune.units.channel import Channel
@@ -100,6 +101,9 @@ def config_of(
         unit: The unit.
         with_init_args: Whether it says what the unit was made with.
         with_channels: Whether it says where the channels stand.
+
+    Returns:
+        The config; the choice is the indices kept where they are not those that the count keeps.
     """
     config: dict[str, Any] = {}
     if with_init_args:
@@ -108,7 +112,9 @@ def config_of(
         config["channels"] = {
             side: [_channel(channel) for channel in getattr(unit, side)] for side in reversed(SIDES)
         }
-    config["choice"] = unit.current_choice
+    chosen = unit.current_choice
+    told = unit.mask.all() or (unit.mask == unit.mask_of(chosen)).all()
+    config["choice"] = chosen if told else np.flatnonzero(unit.mask).tolist()
     return config
 
 

@@ -34,7 +34,8 @@ def count_of(choice: float, num_channels: int, where: str, groups: int = 1) -> i
         return int(choice)
     if not 0 < choice <= 1:
         raise ChoiceError(
-            f"{where}: a ratio of {choice} is not within 0 to 1; write a count as an integer."
+            f"{where}: a ratio of {choice} is not above 0 and at most 1; write a count as an "
+            f"integer."
         )
     return max(1, int(num_channels // groups * choice)) * groups
 

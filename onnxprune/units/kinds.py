@@ -69,7 +69,7 @@ class OneShotMutableChannelUnit(SequentialMutableChannelUnit):
     ) -> None:
         super().__init__(num_channels, choice_mode, divisor, min_value, min_ratio)
         where = f"{type(self).__name__}: a candidate"
-        counts = set()
+        self._asked: list[int] = []
         for candidate in candidate_choices:
             ratio = isinstance(candidate, float | np.floating)
             if ratio != (choice_mode == "ratio"):
@@ -78,8 +78,17 @@ class OneShotMutableChannelUnit(SequentialMutableChannelUnit):
                     f"have a decimal point."
                 )
             known = candidate if ratio else min(candidate, num_channels)
-            counts.add(self.rounded(count_of(known, num_channels, where)))
-        self._counts = sorted(counts) or [num_channels]
+            self._asked.append(count_of(known, num_channels, where))
+
+    @property
+    def _counts(self) -> list[int]:
+        """The candidates as counts, rounded, the smallest first."""
+        nearest = super().rounded
+        return sorted({nearest(count) for count in self._asked}) or [self.num_channels]
+
+    def rounded(self, count: float) -> int:
+        """The nearest candidate, the larger of two."""
+        return min(reversed(self._counts), key=lambda candidate: abs(candidate - count))
 
     @property
     def candidate_choices(self) -> list[Any]:

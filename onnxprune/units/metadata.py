@@ -34,12 +34,12 @@ def with_units(units: Units) -> Graph:
     return with_shapes(model, units.graph.source)
 
 
-def units_in_metadata(kind: type[Kind], units: Units) -> list[Kind]:
-    """The units that a model carries, checked against those that its graph has.
+def units_in_metadata(kind: type[Kind], units: Units) -> Units:
+    """The units of a graph, those that its file carries as they were made and chosen.
 
     Args:
         kind: What kind of units to make of them.
-        units: The units of its graph.
+        units: The units of the graph; the carried ones take their places.
 
     Raises:
         ChoiceError: If it carries none, or some that the graph does not have.
@@ -54,10 +54,9 @@ def units_in_metadata(kind: type[Kind], units: Units) -> list[Kind]:
         configs = msgspec.json.decode(text, type=dict[str, UnitConfig])
     except msgspec.MsgspecError as error:
         raise ChoiceError(f"{where}: the units that it carries are malformed ({error}).") from None
-    made = []
     for name, config in configs.items():
         try:
-            made.append(remade(match(units, config), kind, config))
+            units.replace(remade(match(units, config), kind, config))
         except ChoiceError as error:
             raise ChoiceError(f"{where}: the unit '{name}' that it carries: {error}") from error
-    return made
+    return units

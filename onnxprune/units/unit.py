@@ -173,12 +173,16 @@ class MutableChannelUnit:
         return unit_from_config(cls, units, config)
 
     @classmethod
-    def init_from_predefined_model(cls, model: Any) -> list[Self]:
+    def init_from_predefined_model(cls, model: Any) -> list[Self] | Units:
         """The units that a model comes with.
 
         Args:
             model: A torch module with dynamic operators to which mutable channels are registered;
                 or an ONNX model that carries its units in its metadata.
+
+        Returns:
+            The units of the module; or all units of the ONNX model, those that it carries as they
+            were made and chosen.
 
         Raises:
             ChoiceError: If it carries no units, or units that it does not have.
@@ -281,6 +285,7 @@ class MutableChannelUnit:
         """Raise what `set_mask` would raise."""
         if not self.is_mutable and not mask.all():
             raise ChoiceError(f"The unit '{self.name}' must stay whole: {self.why_not}.")
+        self._check_groups(mask)
         if self.is_fixed and (mask != self.mask).any():
             raise ChoiceError(f"The unit '{self.name}' is fixed; its choice cannot change.")
         if not isinstance(self.mutable_channel, SimpleMutableChannel):
@@ -296,12 +301,18 @@ class MutableChannelUnit:
         if isinstance(choice, int | float | np.number):
             return self.best(self.rounded(count_of(choice, self.num_channels, where, n)))
         mask = mask_of(choice, self.num_channels, where)
-        if self.groups is not None and len(set(np.bincount(self.groups[mask], minlength=n))) > 1:
-            raise ChoiceError(f"{where} must keep equally many channels in each of its {n} groups.")
+        self._check_groups(mask)
         return mask
 
+    def _check_groups(self, mask: Mask) -> None:
+        n = self.num_groups
+        if self.groups is not None and len(set(np.bincount(self.groups[mask], minlength=n))) > 1:
+            raise ChoiceError(
+                f"The unit '{self.name}' must keep equally many channels in each of its {n} groups."
+            )
+
     def rounded(self, count: float) -> int:
-        """The nearest count that the divisor and the groups allow, at most all channels."""
+        """The nearest count that the unit may keep: the divisor's and groups' multiples."""
         step = math.lcm(self.divisor, self.num_groups)
         least = math.ceil(self.min_value / step) * step
         return min(make_divisible(count, step, least, self.min_ratio), self.num_channels)
@@ -312,7 +323,14 @@ class MutableChannelUnit:
 
     def best(self, count: int) -> Mask:
         """The mask of the `count` channels of the highest score, equally many in each group."""
-        return self.first(np.argsort(-self.scores(), kind="stable"), count)
+        scores = np.asarray(self.scores())
+        if scores.shape != (self.num_channels,) or not np.isfinite(scores).all():
+            raise OnnxPruneError(
+                f"{type(self).__name__}.scores must give {self.num_channels} finite numbers for "
+                f"the unit '{self.name}', one for each channel; it gives an array of shape "
+                f"{scores.shape}, {int(np.isfinite(scores).sum())} of them finite."
+            )
+        return self.first(np.argsort(-scores, kind="stable"), count)
 
     def first(self, order: Ids, count: int) -> Mask:
         """The mask of the first `count` channels in some order, equally many in each group."""
@@ -349,8 +367,19 @@ class MutableChannelUnit:
         self.is_fixed = True
 
     def init_args(self) -> dict[str, Any]:
-        """What the unit was made with."""
-        return {name: getattr(self, name) for name in unit_arguments(type(self))}
+        """What the unit was made with.
+
+        Raises:
+            OnnxPruneError: If the kind does not keep an argument as an attribute of its name.
+        """
+        names = unit_arguments(type(self))
+        missing = [name for name in names if not hasattr(self, name)]
+        if missing:
+            raise OnnxPruneError(
+                f"{type(self).__name__} does not tell its '{missing[0]}'; let the constructor keep "
+                f"it as an attribute of that name."
+            )
+        return {name: getattr(self, name) for name in names}
 
     def config_template(
         self, with_init_args: bool = False, with_channels: bool = False

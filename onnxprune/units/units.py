@@ -78,6 +78,7 @@ class Units(Sequence[MutableChannelUnit]):
         """(atoms,) whether the units' choices keep each atom."""
         keep = np.ones(len(self.labels.atoms), bool)
         for unit in self.mutable:
+            unit.check_mask(unit.mask)
             keep[unit.atoms[~unit.mask]] = False
         return keep
 

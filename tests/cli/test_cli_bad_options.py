@@ -128,7 +128,7 @@ def test_the_model_and_its_choices_in_one_file(refused: Refused, folder: Path) -
         ('{"units": {}, "schema": "onnxprune.choices/2"}', "its schema is 'onnxprune.choices/2'"),
         ('{"units": {"net.conv0_(0, 9)_9": 1}}', "near are: net.conv0_(0, 8)_8"),
         ('{"units": {"net.conv0_(0, 8)_8": 9}}', "a count of 9 channels is not within 1 to 8"),
-        ('{"units": {"net.conv0_(0, 8)_8": 0.0}}', "a ratio of 0.0 is not within 0 to 1"),
+        ('{"units": {"net.conv0_(0, 8)_8": 0.0}}', "a ratio of 0.0 is not above 0 and at most 1"),
         ('{"units": {"net.conv0_(0, 8)_8": []}}', "needs a list of indices, at least one"),
         ('{"units": {"net.conv0_(0, 8)_8": [8]}}', "has the channels 0 to 7; its choice names 8"),
         ('{"units": {"net.conv0_(0, 8)_8": [true]}}', "needs a mask of 8 booleans"),

@@ -79,13 +79,17 @@ def printed(block: Block, names: dict[str, object], page: str) -> str:
 @pytest.mark.usefixtures("reader")
 def test_every_block_prints_what_the_page_says(page: str) -> None:
     names: dict[str, object] = {"__name__": page}
-    for block in blocks(page):
+    all_blocks = list(blocks(page))
+    told = [block.output for block in all_blocks if block.language in ("python", "console")]
+    texts = sum(block.language == "text" for block in all_blocks)
+    assert len(told) - told.count(None) == texts > 0, "a text that follows no code is not compared"
+    for block in all_blocks:
         if block.language not in ("python", "console"):
             continue
-        found, told = printed(block, names, page), block.output or ""
+        found, expected = printed(block, names, page), block.output or ""
         if block.language == "console":
-            found, told = (ROUNDED.sub("#", text) for text in (found, told))
-        assert found == told, f"docs/{page}, line {block.line}"
+            found, expected = (ROUNDED.sub("#", text) for text in (found, expected))
+        assert found == expected, f"docs/{page}, line {block.line}"
 
 
 def test_a_kind_of_unit_is_short() -> None:

@@ -396,6 +396,7 @@ def test_what_is_not_understood_is_plain() -> None:
     x = mark(normal(2, N), 1, kept_of(KEPT, N))
     assert type(x.sort(1).values) is Tensor
     assert type(torch.fft.fft(x)) is Tensor
+    assert type(torch.linalg.vector_norm(x=x)) is Tensor
     assert x.shape == (2, N)
     assert x.numpy().shape == (2, N)
     assert "tensor(" in repr(x)

@@ -249,6 +249,15 @@ def test_a_module_without_units_of_its_own(net: nn.Module) -> None:
         SequentialMutableChannelUnit.init_from_predefined_model(net)
 
 
+def test_a_module_that_follows_choices_is_not_exported(net: nn.Module, x: Tensor) -> None:
+    units = ot.prepare_for_pruning(net, x)
+    ot.assert_parity(net, x, 2)  # whole, it is what it was
+    units[WIDE].current_choice = 3
+    for use in (ot.export, ot.trace, ot.assert_parity):
+        with pytest.raises(OnnxPruneError, match=r"'wide' keeps 3 of 12 channels.*to_static"):
+            use(net, x)
+
+
 def test_units_of_a_file_cannot_be_prepared(net: nn.Module, x: Tensor) -> None:
     units = op.find_units(ot.export(net, x))
     with pytest.raises(ChoiceError, match="was not found in a torch module"):

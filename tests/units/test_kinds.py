@@ -9,6 +9,8 @@ import pytest
 from helpers import units_of
 from small import MODELS
 
+from onnxprune.budget import ratio
+from onnxprune.choice import choose, sample
 from onnxprune.errors import ChoiceError, OnnxPruneError
 from onnxprune.graph import load
 from onnxprune.units import (
@@ -86,7 +88,7 @@ def test_choices_as_recorded(
     ("unit", "choice", "says"),
     [  # where MMRazor takes the first four for 1, 1, 1 and 48 channels
         (Sequential(48), 0, "not within 1 to 48; write a ratio with a decimal point"),
-        (Sequential(48), 0.0, "not within 0 to 1; write a count as an integer"),
+        (Sequential(48), 0.0, "not above 0 and at most 1; write a count as an"),
         (Sequential(48), -3, "not within 1 to 48"),
         (Sequential(48), 100, "not within 1 to 48"),
         (Sequential(12, divisor=8), 13, "not within 1 to 12"),
@@ -187,3 +189,46 @@ def test_rounding_respects_groups() -> None:
         made.current_choice = 0.3
         assert made.current_choice % made.num_groups == 0
         assert made.current_choice <= made.num_channels
+
+
+class Wrong(MutableChannelUnit):
+    """Scores that are none, and an argument that is not kept."""
+
+    def __init__(self, num_channels: int, given: Any = 0) -> None:
+        super().__init__(num_channels)
+        self.result = given
+
+    def scores(self) -> Any:
+        return self.result
+
+
+@pytest.mark.parametrize("scores", [[1, 2, 3], np.zeros((8, 1)), 3.0, [np.nan] * 8, [np.inf] * 8])
+def test_scores_that_are_none(scores: Any) -> None:
+    unit = Wrong(8, scores)
+    with pytest.raises(OnnxPruneError, match=r"Wrong\.scores must give 8 finite numbers"):
+        unit.current_choice = 3
+
+
+def test_arguments_that_are_not_kept() -> None:
+    with pytest.raises(OnnxPruneError, match="does not tell its 'given'"):
+        Wrong(8).config_template(with_init_args=True)
+
+
+def test_choosing_respects_divisors_and_candidates() -> None:
+    graph = load(MODELS["chain"]())
+    units = find_units(graph, "oneshot", candidate_choices=[0.25, 0.75, 1.0])
+    choose(units, ratio(0.5))
+    assert [unit.current_choice for unit in units.mutable] == [0.75, 0.75]
+    units = find_units(graph, "sequential", divisor=4)
+    sample(units, 0)
+    assert all(unit.current_choice % 4 == 0 for unit in units.mutable)
+
+
+def test_groups_are_checked_wherever_a_mask_comes_from() -> None:
+    units = units_of(MODELS["grouped"]())
+    unit = next(unit for unit in units.mutable if unit.num_groups > 1)
+    mask = np.ones(unit.num_channels, bool)
+    mask[0] = False
+    unit.mutable_channel.current_mask = mask  # type: ignore[misc]
+    with pytest.raises(ChoiceError, match="equally many channels in each"):
+        units.cut()

@@ -119,10 +119,13 @@ def test_a_file_carries_its_units(units: Units, tmp_path: Path) -> None:
     units[NAME].current_choice = [1, 2]
     path = tmp_path / "carrying.onnx"
     op.save(with_units(units), path)
-    first, second = op.L1MutableChannelUnit.init_from_predefined_model(path)
+    carried = op.L1MutableChannelUnit.init_from_predefined_model(path)
+    assert len(carried) == 4
+    first, second = carried.mutable
     assert (first.name, second.name) == (NAME, "net.conv1_(0, 16)_16")
-    assert first.current_choice == 2
+    assert first.mask.tolist() == [i in (1, 2) for i in range(8)]
     assert first.output_related[0].name == "net.conv0"
+    assert op.prune(carried).initializers["net.conv1.weight"].const_value.shape[1] == 2
 
 
 def test_a_file_that_carries_none(units: Units) -> None:

@@ -25,7 +25,7 @@ from onnxprune.torch.dynamic.parameters import (
 from onnxprune.torch.dynamic.subclasses import dynamic_class
 from onnxprune.units.mutable import BaseMutableChannel
 
-__all__ = ["register", "register_channel_container", "to_static"]
+__all__ = ["refuse_removed", "register", "register_channel_container", "to_static"]
 
 
 class Slot(NamedTuple):
@@ -121,6 +121,25 @@ def to_static(model: nn.Module) -> nn.Module:
     for name, module in prepared.items():
         resolve(module, memo[id(module)], copies, f"{name}." if name else "")
     return result
+
+
+def refuse_removed(model: nn.Module) -> None:
+    """Refuse a model that follows mutable channels of which some are removed.
+
+    Args:
+        model: The model.
+
+    Raises:
+        OnnxPruneError: If there are any: what it computes now is not what its weights say.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, MutableChannelContainer) and not module.current_mask.all():
+            layer = name.partition(".mutable_attrs")[0].partition(".parametrizations")[0]
+            raise OnnxPruneError(
+                f"The model follows choices at the moment ('{layer}' keeps "
+                f"{module.activated_channels} of {module.num_channels} channels); make it a plain "
+                f"smaller one first (to_static), or let every unit keep all its channels."
+            )
 
 
 def register_channel_container(

@@ -25,7 +25,9 @@ __all__ = [
 class _Convolution(DynamicOp):
     """A group is gone when all its outputs are, and its inputs are then gone too.
 
-    Weights: (outputs, inputs of a group, ...), transposed (inputs, outputs of a group, ...).
+    Weights: (outputs, inputs of a group, ...), transposed (inputs, outputs of a group, ...). Of the
+    latter without a bias only the axis of the inputs counts through all groups: there a group is
+    gone, outputs and all, when its inputs are.
     """
 
     in_channels: int
@@ -66,6 +68,9 @@ class _Convolution(DynamicOp):
             ChoiceError: If these do not keep equally many channels, or none is left.
         """
         outputs = self.mask("out_channels")
+        if self._by_inputs:
+            fed = self.mask("in_channels").reshape(self.groups, -1).any(axis=1)
+            outputs = outputs & np.repeat(fed, self.out_channels // self.groups)
         alive = np.asarray(outputs.reshape(self.groups, -1).any(axis=1))
         inputs = self.mask("in_channels") & np.repeat(alive, self.in_channels // self.groups)
         made = self._of_each_group(outputs, alive, "output")
@@ -85,12 +90,18 @@ class _Convolution(DynamicOp):
         )
 
     def width(self, name: str) -> Mask:
-        """Of a group without outputs, the inputs are not there either."""
+        """Of a group without outputs, the inputs are not there either; or the other way round."""
         there = super().width(name)
-        if name != "in_channels":
+        if name == "out_channels" and not self._by_inputs:
             return there
-        outputs = super().width("out_channels").reshape(self.groups, -1)
-        return there & np.repeat(outputs.any(axis=1), self.in_channels // self.groups)
+        other = super().width("in_channels" if name == "out_channels" else "out_channels")
+        alive = other.reshape(self.groups, -1).any(axis=1)
+        return there & np.repeat(alive, len(there) // self.groups)
+
+    @property
+    def _by_inputs(self) -> bool:
+        """Whether the inputs alone tell which groups there are."""
+        return self.transposed and self.bias is None
 
     def _of_each_group(self, mask: Mask, alive: Mask, what: str) -> Ids:
         """(groups left, k) the channels that each group keeps, counted within it."""

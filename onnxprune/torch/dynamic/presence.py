@@ -58,8 +58,7 @@ class PresentTensor(Tensor):
     """A tensor of which some entries are missing; these are 0.
 
     Attributes:
-        present: Which entries are there: bool, of the same rank, of size 1 along axes along which
-            that does not vary.
+        present: Which entries are there: bool, of the same rank, of size 1 where it is constant.
     """
 
     present: Tensor
@@ -69,8 +68,7 @@ class PresentTensor(Tensor):
         """Any torch function: the result, and what is present of it."""
         names = {"axis": "dim", "keepdims": "keepdim"}
         options = {names.get(name, name): value for name, value in (kwargs or {}).items()}
-        if not args:
-            args = (options.pop(next(iter({"input", "tensors"} & options.keys()))),)
+        args = args or tuple(options.pop(n) for n in ("input", "tensors") if n in options)
         name = str(getattr(func, "__name__", ""))
         name = func.__self__.__name__ if name == "__get__" else name  # of a property
         call = Call(func, name, args, options)
