@@ -16,7 +16,8 @@ from onnxprune.torch.dynamic.container import (
     as_positions,
     refuse_masked,
 )
-from onnxprune.torch.dynamic.cuts import Copies, on, take, where
+from onnxprune.torch.dynamic.cuts import Copies, take, where
+from onnxprune.torch.dynamic.presence import mark
 from onnxprune.units.mutable import BaseMutableChannel
 
 __all__ = ["DynamicParameter", "dynamic_parameter", "originals", "parametrized", "resolve"]
@@ -63,10 +64,7 @@ class DynamicParameter(nn.Module):
         widths = [container.width_mask for container in self.axes()]
         tensor = take(tensor, {axis: where(width) for axis, width in enumerate(widths)})
         for axis, container in enumerate(self.axes()):
-            gone = ~container.current_mask[widths[axis]]
-            if gone.any():
-                shape = [-1 if i == axis else 1 for i in range(tensor.ndim)]
-                tensor = tensor.masked_fill(on(tensor, gone).reshape(shape), 0)
+            tensor = mark(tensor, axis, container.current_mask[widths[axis]])
         return tensor
 
     def kept(self) -> dict[int, Ids]:
