@@ -42,9 +42,10 @@ random sizes down to one channel. Four answers to each are compared, within
 difference was between one and ten times the tolerance, float64 decided ({rounded} times).
 
 Columns: units that may lose channels, and how many of them the module follows in place, as zeros,
-because its forward computes with fixed sizes; the largest difference of any output element, for each
-answer; at how many choices the answer was judged; the median effect, which is what a choice changes
-at most in any output element: agreement shows something where it is far above the differences.
+because its forward computes with fixed sizes; the largest difference of any output element, for
+each answer; at how many choices the answer was judged; the median effect, which is what a choice
+changes at most in any output element: agreement shows something where it is far above the
+differences.
 
 torch {torch}, onnxruntime {onnxruntime}.
 

@@ -232,8 +232,10 @@ def norm(draft: Draft) -> None:
     """A norm, with parameters and without."""
     x, affine = draft.pick(), draft.maybe(0.7)
     size, side = draft.channels(x), draft.side(x)
+    # "ONNX export of batch_norm for unknown channel size": after a reshape, without parameters
+    bound = affine or draft.exporter == "legacy"
     layers = [
-        *(lambda: nn.BatchNorm2d(size, affine=affine) for _ in range(2)),
+        *(lambda: nn.BatchNorm2d(size, affine=bound) for _ in range(2)),
         lambda: nn.GroupNorm(draft.divisor(size), size, affine=affine),
         lambda: nn.InstanceNorm2d(size, affine=affine),
         lambda: Last(nn.LayerNorm(size, elementwise_affine=affine)),
@@ -719,9 +721,10 @@ def sequence_norm(draft: Draft) -> None:
     """A norm of sequences."""
     x, affine = draft.pick(), draft.maybe(0.7)
     size = draft.channels(x)
+    bound = affine or draft.exporter == "legacy"  # see `norm`
     layers = [
         *(lambda: nn.LayerNorm(size, elementwise_affine=affine) for _ in range(2)),
-        lambda: Turned(nn.BatchNorm1d(size, affine=affine)),
+        lambda: Turned(nn.BatchNorm1d(size, affine=bound)),
         lambda: Turned(nn.GroupNorm(draft.divisor(size), size, affine=affine)),
     ]
     if draft.exporter != "legacy":  # see `norm`

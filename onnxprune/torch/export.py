@@ -104,7 +104,6 @@ def export(
 ) -> ir.Model | Path:
     """Export a module as it answers in eval mode, without a word on the console.
 
-
     Args:
         module: What to export; it is left as it was, every submodule in its own mode.
         example: What ``forward`` is called with: one tensor, a tuple of all arguments in order, or

@@ -3,6 +3,7 @@
 from onnxprune.units.channel import Channel
 from onnxprune.units.counts import make_divisible
 from onnxprune.units.find import find_units
+from onnxprune.units.found import Found
 from onnxprune.units.kinds import (
     L1MutableChannelUnit,
     OneShotMutableChannelUnit,
@@ -20,7 +21,7 @@ from onnxprune.units.mutable import (
     concatenate,
 )
 from onnxprune.units.places import Place
-from onnxprune.units.unit import UNIT_KINDS, Found, MutableChannelUnit, unit_kind
+from onnxprune.units.unit import UNIT_KINDS, MutableChannelUnit, unit_kind
 from onnxprune.units.units import Units
 
 __all__ = [

@@ -19,9 +19,10 @@ from onnxprune.axes.sentence import Axis
 from onnxprune.graph.graph import Graph
 from onnxprune.ops import operator_name, rules_for
 from onnxprune.units.channel import Channel
+from onnxprune.units.found import Found
 from onnxprune.units.naming import module_name
 from onnxprune.units.places import Places, blocks_of, columns, flat, hidden
-from onnxprune.units.unit import UNIT_KINDS, Found, MutableChannelUnit
+from onnxprune.units.unit import UNIT_KINDS, MutableChannelUnit
 from onnxprune.units.units import Units
 
 __all__ = ["find_units"]

@@ -14,7 +14,8 @@ from onnxprune.graph import Graph, load
 from onnxprune.registry import Registry
 
 if TYPE_CHECKING:
-    from onnxprune.units.unit import Found, MutableChannelUnit
+    from onnxprune.units.found import Found
+    from onnxprune.units.unit import MutableChannelUnit
     from onnxprune.units.units import Units
 
 __all__ = ["FRAMEWORKS", "Framework", "framework_of", "graph_of", "needed"]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from onnxprune.axes.atoms import Ids
-from onnxprune.axes.labels import Barrier, Labels
+from onnxprune.axes.labels import Barrier
 from onnxprune.errors import ChoiceError, OnnxPruneError
 from onnxprune.registry import Registry
 from onnxprune.units.channel import Channel
 from onnxprune.units.counts import count_of, make_divisible
+from onnxprune.units.found import Found
 from onnxprune.units.mutable import (
     BaseMutableChannel,
     SimpleMutableChannel,
@@ -27,37 +27,11 @@ from onnxprune.units.places import Place, Places
 if TYPE_CHECKING:
     from onnxprune.units.units import Units
 
-__all__ = ["UNIT_KINDS", "Found", "MutableChannelUnit", "unit_kind"]
+__all__ = ["UNIT_KINDS", "MutableChannelUnit", "unit_kind"]
 
 Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
 Choice = float | Sequence[bool] | Sequence[int] | Mask | Ids
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """What a model says of a unit.
-
-    Attributes:
-        name: ``{module}_({start}, {end})_{num_channels}`` of the first producer; unique.
-        atoms: (num_channels,) the atom of each channel; empty for a model that is not labelled.
-        output_related: Where the channels are produced, or passed through.
-        input_related: Where the channels are consumed, or passed through.
-        barrier: Why the unit must stay whole, None for one that may lose channels.
-        groups: (num_channels,) the group of each channel where every group must keep equally many
-            (grouped convolutions), else None.
-        labels: The labels of the graph, None for a model that is not labelled.
-        mutable_channel: Holds the choice already, in a model that was defined with it.
-    """
-
-    name: str
-    atoms: Ids
-    output_related: Sequence[Channel] = ()
-    input_related: Sequence[Channel] = ()
-    barrier: Barrier | None = None
-    groups: Ids | None = None
-    labels: Labels | None = None
-    mutable_channel: BaseMutableChannel | None = None
 
 
 class MutableChannelUnit:

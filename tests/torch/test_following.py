@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 
@@ -17,7 +15,7 @@ import onnxprune as op
 import onnxprune.torch as ot
 from models import randomise
 from models.toys import TOYS
-from onnxprune.errors import ChoiceError, OnnxPruneError, RefusedError, VerificationFailed
+from onnxprune.errors import ChoiceError, OnnxPruneError, RefusedError
 from onnxprune.torch.dynamic import DynamicConv2d, DynamicLinear, MutableChannelContainer
 from onnxprune.units import L1MutableChannelUnit, SequentialMutableChannelUnit
 from onnxprune.verification.compare import compare
@@ -279,21 +277,3 @@ def test_examples_that_are_none(net: nn.Module, example: object) -> None:
 def test_an_example_that_does_not_fit(net: nn.Module) -> None:
     with pytest.raises(OnnxPruneError, match="cannot export the module"):
         ot.trace(net, (1, 5, 6, 6))
-
-
-class Deaf(nn.Module):
-    """Reads the weight of a layer itself, so that the layer cannot follow."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a = nn.Linear(4, 8)
-        self.b = nn.Linear(8, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.b(torch.relu(x @ self.a.weight.T).softmax(1)) * self.b.weight.sum()
-
-
-def test_a_module_that_cannot_follow_is_told() -> None:
-    module = randomise(Deaf())
-    with pytest.raises(VerificationFailed, match="cannot follow its units"):
-        ot.prepare_for_pruning(copy.deepcopy(module), torch.rand(2, 4))

@@ -52,7 +52,7 @@ units: List[
 print(
     f'This model has {len(units)} MutableChannelUnit(SequentialMutableChannelUnit).'
 )
-"""
+"""  # noqa: E501 - as it was written
 
 UNIT = """
 unit1=units[1]
@@ -181,7 +181,7 @@ class MyDynamicModel(BaseModel):
 model=MyDynamicModel()
 units=SequentialMutableChannelUnit.init_from_predefined_model(model)            
 print(f'The model has {len(units)} MutableChannelUnits.')
-"""  # noqa: E501, W291 - as they were written
+"""  # noqa: W291 - as it was written
 
 COUNT = "This model has 4 MutableChannelUnit(SequentialMutableChannelUnit).\n"
 

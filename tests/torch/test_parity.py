@@ -22,6 +22,7 @@ from onnxprune.errors import ChoiceError, VerificationFailed
 from onnxprune.ops.patch import Patch
 from onnxprune.ops.registry import PATCHES, RULES
 from onnxprune.torch.dynamic import DynamicConv2d
+from onnxprune.units import find_units
 from onnxprune.verification.parity import ParityReport
 
 pytestmark = pytest.mark.torch
@@ -55,6 +56,24 @@ def test_given_choices_by_count_ratio_mask_and_indices() -> None:
     assert [choice.kept for choice in report.choices] == [3 + 8, 2 + 8, 4 + 8, 1 + 8]
     with pytest.raises(ChoiceError, match="near are"):
         ot.parity(module, example, [{"op1_(0, 8)_9": 3}])
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("l1", {"divisor": 2}),
+        ("sequential", {"choice_mode": "ratio"}),
+        ("oneshot", {"candidate_choices": [0.25, 0.75, 1.0]}),
+        ("slimmable", {"candidate_choices": [2, 5], "choice_mode": "number"}),
+    ],
+)
+def test_every_kind_of_unit(kind: str, arguments: dict[str, Any]) -> None:
+    module, example = toy("UnequalConcats")
+    units = find_units(ot.trace(module, example), kind, **arguments)
+    choices = [{u.name: u.sample_choice(seed) for u in units.mutable} for seed in range(4)]
+    report = ot.parity(module, example, choices, units=units)
+    assert report.passed
+    assert {choice.kept for choice in report.choices} - {report.choices[0].channels}
 
 
 def test_the_module_is_left_alone() -> None:

@@ -362,32 +362,28 @@ def _convolution(call: Call) -> Any:
     options = call.options("weight bias")
     rest = {k: v for k, v in call.kwargs.items() if k not in ("weight", "bias")}
     kernel, gone = 1 - _missing(options["weight"]), _missing(call.args[0])
-    ones, zeros = (call.func(x, kernel, None, *call.args[3:], **rest) for x in (1 - gone, gone))
-    return _wrap(call.run(), (ones != 0) | (zeros == 0))
+    ones, zeros, every = (
+        call.func(x, kernel, None, *call.args[3:], **rest)
+        for x in (1 - gone, gone, torch.ones_like(gone))
+    )
+    made = every.amax(tuple(range(2, every.ndim)), True) != 0
+    return _wrap(call.run(), (ones != 0) | ((zeros == 0) & made))
 
 
 _FAMILIES: list[tuple[Callable[[Call], Any], str]] = [
     (_move, "view reshape flatten unflatten permute transpose swapaxes swapdims movedim moveaxis"),
     (_move, "t T mT H mH unsqueeze squeeze expand expand_as view_as reshape_as broadcast_to ravel"),
     (_move, "chunk split split_with_sizes tensor_split hsplit vsplit dsplit unbind narrow select"),
-    (
-        _move,
-        "__getitem__ index_select gather unfold take_along_dim flip fliplr flipud roll rot90 tile",
-    ),
-    (_move, "repeat repeat_interleave pixel_shuffle pixel_unshuffle channel_shuffle diagonal"),
-    (
-        _move,
-        "contiguous clone detach data to type type_as float double half bfloat16 long int bool",
-    ),
+    (_move, "__getitem__ index_select gather unfold take_along_dim flip fliplr flipud roll rot90"),
+    (_move, "tile repeat repeat_interleave pixel_shuffle pixel_unshuffle channel_shuffle diagonal"),
+    (_move, "contiguous clone detach data to type type_as float double half bfloat16 long int"),
+    (_move, "bool"),
     (_join, "cat concat concatenate stack hstack vstack index_copy broadcast_tensors"),
     (_same, "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout prelu tril"),
     (_same, "triu normalize cumsum cumprod zeros_like ones_like full_like rand_like randn_like"),
     (_same, "softmax log_softmax softmin gumbel_softmax logcumsumexp"),
-    (
-        _reduce,
-        "sum nansum any all count_nonzero norm linalg_norm linalg_vector_norm prod logsumexp",
-    ),
-    (_reduce, "amax max argmax amin min argmin"),
+    (_reduce, "sum nansum any all count_nonzero norm linalg_norm linalg_vector_norm prod"),
+    (_reduce, "logsumexp amax max argmax amin min argmin"),
     (_each, "batch_norm instance_norm interpolate upsample grid_sample"),
     (_contract, "matmul mm bmm mv dot inner einsum tensordot"),
     (_convolution, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
-from onnxprune.torch.masked import Masked, combine, contract
+from onnxprune.torch.masked import Masked, combine, contract, fill
 from onnxprune.torch.registry import Call, operator
 from onnxprune.torch.structure import reshape, whole
 from onnxprune.torch.windows import Windows
@@ -45,7 +45,7 @@ def convolve(call: Call, x: Masked, w: Masked, bias: Masked | None) -> Masked:
         windows.dilations,
         groups,
     )
-    return Masked(value, levels)
+    return Masked(fill(value, levels), levels)
 
 
 def summed_levels(
@@ -115,7 +115,7 @@ def _conv_transpose(call: Call) -> Masked:
         crops = [(before, max(after, 0)) for before, after in crops]
         sizes = zip(full.shape[2:], crops, strict=True)
     where = tuple(slice(before, size - after) for size, (before, after) in sizes)
-    return Masked(full[(slice(None), slice(None), *where)], levels)
+    return Masked(fill(full[(slice(None), slice(None), *where)], levels), levels)
 
 
 def _crops(call: Call, x: Masked, full: list[int], strides: list[int]) -> list[tuple[int, int]]:
