@@ -108,7 +108,7 @@ def check(module: nn.Module, example: Tensor, path: Path, exporter: Exporter) ->
     got = answers(path, {str(name): example[:2].numpy()})
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-5)
     assert b"stack_trace" not in path.read_bytes()
-    whole = load(path, fold_weights=False)
+    whole = load(path, untouched=module.state_dict().keys())
     for name, value in whole.initializers.items():
         if name in state and value.const_value is not None:
             expected = state[name].detach().numpy()
@@ -146,7 +146,7 @@ def names(model: ir.Model) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", ["resnet18", "shufflenet_v2", "densenet121", "unet"])
+@pytest.mark.parametrize("name", ["resnet18", "unet"])
 def test_modules_of_the_zoo_are_called_alike_in_all_exports(name: str) -> None:
     entry = ZOO[name]
     module = entry.randomised()
