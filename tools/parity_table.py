@@ -124,7 +124,8 @@ def main() -> int:
     cases = list(itertools.product(options.only or [*ZOO], EXPORTERS))
     rows: list[Row] = []
     if options.results is not None and options.results.exists():
-        rows = [msgspec.json.decode(line, type=Row) for line in options.results.open("rb")]
+        lines = options.results.read_bytes().splitlines()
+        rows = [msgspec.json.decode(line, type=Row) for line in lines]
         rows = [row for row in rows if (row.name, row.exporter) in cases]
     known = {(row.name, row.exporter) for row in rows}
     missing = [case for case in cases if case not in known]
