@@ -24,15 +24,12 @@ from onnxprune.torch.running import answer, feeds_of
 from onnxprune.torch.trace import example_of, is_parameter, trace
 from onnxprune.torch.twin import masked_twin
 from onnxprune.units import MutableChannelUnit, Units, find_units
-from onnxprune.verification.compare import compare
+from onnxprune.verification.compare import ROUNDING, compare
 from onnxprune.verification.references import removed_slices
 
 __all__ = ["apply_choices", "follow", "prepare", "prepare_for_pruning", "settle"]
 
 logger = logging.getLogger(__name__)
-
-ROUNDING = 10
-"""Times the tolerance: beyond it an answer is another one, not the same one rounded."""
 
 
 def prepare_for_pruning(

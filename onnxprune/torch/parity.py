@@ -32,7 +32,7 @@ from onnxprune.torch.running import answer, feeds_of
 from onnxprune.torch.trace import example_of, trace
 from onnxprune.torch.twin import masked_twin
 from onnxprune.units import Units, find_units
-from onnxprune.verification.compare import compare
+from onnxprune.verification.compare import ROUNDING, compare
 from onnxprune.verification.parity import ChoiceParity, Comparison, ParityReport
 from onnxprune.verification.references import Removed, removed_slices, why_inexact, zero_masked
 from onnxprune.verification.runtime import RuntimeRefusal, first_line, open_session
@@ -41,9 +41,6 @@ from onnxprune.verification.structure import signature_problems
 __all__ = ["Parity", "assert_parity", "parity", "series"]
 
 Outputs = Mapping[str, np.ndarray]
-
-ROUNDING = 10
-"""Times the tolerance: up to here float64 decides whether a difference is rounding."""
 
 
 def parity(

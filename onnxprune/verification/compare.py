@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ABSOLUTE", "RELATIVE", "Difference", "compare", "differences"]
+__all__ = ["ABSOLUTE", "RELATIVE", "ROUNDING", "Difference", "compare", "differences"]
 
 ABSOLUTE = 1e-5
 RELATIVE = 1e-4
+
+ROUNDING = 10
+"""Times the tolerance: beyond it a float32 difference is no longer put down to rounding."""
 
 Outputs = Mapping[str, npt.NDArray[np.generic]]
 

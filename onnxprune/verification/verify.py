@@ -15,6 +15,7 @@ from onnxprune.units import Units
 from onnxprune.verification.compare import (
     ABSOLUTE,
     RELATIVE,
+    ROUNDING,
     Difference,
     compare,
     differences,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = ["Verdict", "Verifier", "verify"]
-
-ROUNDING = 10
-"""Times the tolerance: beyond it a float32 difference is no longer put down to rounding."""
 
 
 @dataclass(frozen=True, slots=True)
