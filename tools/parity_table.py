@@ -47,10 +47,6 @@ each answer; at how many choices the answer was judged; the median effect, which
 changes at most in any output element: agreement shows something where it is far above the
 differences.
 
-CenterNet fails at one choice of twenty: nothing is left of what tells its places from one another,
-all scores tie to the last bit, and torch's `topk` leaves the order of ties open where ONNX's TopK
-does not; its scores agree exactly, its boxes are those of other places.
-
 torch {torch}, onnxruntime {onnxruntime}.
 
 | model | units | in place | dynamic | masked | judged | pruned | median effect | result |

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
 from onnxprune.torch.tensors import to_numpy
+from onnxprune.torch.ties import OrderedTies
 
 __all__ = ["answer", "evaluating", "feeds_of"]
 
@@ -31,12 +32,12 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def answer(module: nn.Module, example: Sequence[Any], graph: Graph) -> dict[str, np.ndarray]:
-    """What a module answers, by the names of its graph's outputs.
+    """What a module answers, by the names of its graph's outputs; ties in ONNX's order.
 
     Raises:
         OnnxPruneError: If it gives another number of tensors than the graph has outputs.
     """
-    with evaluating(module), torch.no_grad():
+    with evaluating(module), torch.no_grad(), OrderedTies():  # type: ignore[no-untyped-call]
         tensors = [leaf for leaf in tree_leaves(module(*example)) if isinstance(leaf, Tensor)]
     if len(tensors) != len(graph.outputs):
         raise OnnxPruneError(

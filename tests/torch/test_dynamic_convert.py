@@ -23,10 +23,8 @@ from onnxprune.torch.dynamic import (  # noqa: E402
     DynamicEmbedding,
     DynamicLinear,
     DynamicOp,
-    MutableChannelContainer,
     dynamic_op,
     register,
-    register_channel_container,
     to_static,
 )
 
@@ -141,15 +139,11 @@ def test_what_it_becomes() -> None:
     assert type(net.head) is DynamicLinear
     names = set(Net().state_dict()) - {"shift", "scale"}
     assert names < set(net.state_dict())
-    register_channel_container(net, MutableChannelContainer)
     # The names of before and of now say the same.
     register(net, "parametrizations.shift.original", 1, mutable([0], 6), range(6))
     register(net, "shift", 1, mutable([0], 6), range(6))
     assert net.shift.shape == (1, 1, 1, 1)
     assert len(net.parametrizations.shift) == 1
-    net.body[0].mutable_attrs["in_channels"] = nn.Identity()
-    with pytest.raises(ChoiceError, match=r"body\.0: its in_channels is a Identity, not a Mutable"):
-        register_channel_container(net)
 
 
 def test_masked_tensors_refuse_by_name() -> None:

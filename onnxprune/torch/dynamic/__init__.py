@@ -22,7 +22,7 @@ Example::
 
 from onnxprune.torch.dynamic.attention import DynamicMultiheadAttention
 from onnxprune.torch.dynamic.container import MutableChannelContainer
-from onnxprune.torch.dynamic.convert import register, register_channel_container, to_static
+from onnxprune.torch.dynamic.convert import register, to_static
 from onnxprune.torch.dynamic.convolution import (
     DynamicConv1d,
     DynamicConv2d,
@@ -80,6 +80,5 @@ __all__ = [
     "SlicedMultiheadAttention",
     "dynamic_op",
     "register",
-    "register_channel_container",
     "to_static",
 ]

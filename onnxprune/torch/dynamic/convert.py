@@ -25,7 +25,7 @@ from onnxprune.torch.dynamic.parameters import (
 from onnxprune.torch.dynamic.subclasses import dynamic_class
 from onnxprune.units.mutable import BaseMutableChannel
 
-__all__ = ["refuse_removed", "register", "register_channel_container", "to_static"]
+__all__ = ["refuse_removed", "register", "to_static"]
 
 
 class Slot(NamedTuple):
@@ -140,28 +140,6 @@ def refuse_removed(model: nn.Module) -> None:
                 f"{module.activated_channels} of {module.num_channels} channels); make it a plain "
                 f"smaller one first (to_static), or let every unit keep all its channels."
             )
-
-
-def register_channel_container(
-    model: nn.Module, container_class: type[nn.Module] = MutableChannelContainer
-) -> None:
-    """Check that every dynamic operator of a model has its containers, which it always made.
-
-    Args:
-        model: The model.
-        container_class: What they must be.
-
-    Raises:
-        ChoiceError: If one is something else.
-    """
-    for name, module in model.named_modules():
-        if isinstance(module, DynamicOp):
-            for attribute, container in module.mutable_attrs.items():
-                if not isinstance(container, container_class):
-                    raise ChoiceError(
-                        f"{name or type(module).__name__}: its {attribute} is a "
-                        f"{type(container).__name__}, not a {container_class.__name__}."
-                    )
 
 
 def _slots(module: nn.Module, prefix: str = "") -> Iterator[Slot]:
