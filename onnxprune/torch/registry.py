@@ -89,7 +89,11 @@ _HANDLERS: dict[str, Handler] = {}
 
 
 def operator(*names: str) -> Callable[[Handler], Handler]:
-    """Register a function as the one that runs some operators of the default domain."""
+    """Register a function as the one that runs some operators.
+
+    Args:
+        names: Their names; those outside ai.onnx are written ``domain::Operator``.
+    """
 
     def register(handler: Handler) -> Handler:
         for name in names:
@@ -103,7 +107,7 @@ def operator(*names: str) -> Callable[[Handler], Handler]:
 
 def find(domain: str, name: str) -> Handler | None:
     """The function that runs an operator; None if there is none."""
-    return _HANDLERS.get(name) if domain in ("", "ai.onnx") else None
+    return _HANDLERS.get(name if domain in ("", "ai.onnx") else f"{domain}::{name}")
 
 
 def supported() -> list[str]:
