@@ -2,6 +2,7 @@
 
 from onnxprune.axes.atoms import Atoms, Ids
 from onnxprune.axes.factors import Factor, Factors
+from onnxprune.axes.flow import Flow, Link
 from onnxprune.axes.labels import Barrier, Bound, Labels
 from onnxprune.axes.propagate import propagate
 from onnxprune.axes.rule import Barred, Rule
@@ -14,8 +15,10 @@ __all__ = [
     "Bound",
     "Factor",
     "Factors",
+    "Flow",
     "Ids",
     "Labels",
+    "Link",
     "Rule",
     "Sentence",
     "parse",

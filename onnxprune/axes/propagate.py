@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-import numpy as np
 import onnx_ir as ir
 
-from onnxprune.axes.atoms import Atoms, Ids
-from onnxprune.axes.bind import Binding, bind
-from onnxprune.axes.factors import Factor, Factors, deal, flatten, freeze, meet, size_of, take
+from onnxprune.axes.atoms import Atoms
+from onnxprune.axes.bind import bind
+from onnxprune.axes.factors import Factor, Factors, freeze, meet, size_of
+from onnxprune.axes.flow import Flow, Link
 from onnxprune.axes.labels import Barrier, Bound, Labels
+from onnxprune.axes.reader import Reader
 from onnxprune.axes.rule import Barred, Rule
-from onnxprune.axes.sentence import ELLIPSIS, Axis, Term
 from onnxprune.errors import SentenceError
+from onnxprune.graph.dtypes import may_shrink
 from onnxprune.graph.graph import Graph
 from onnxprune.graph.nested import graphs_of
 
@@ -23,7 +25,7 @@ __all__ = ["propagate"]
 _LONGEST = 1 << 24
 """Indices that an axis may have; a hostile file may claim any number."""
 
-RuleOf = Callable[[ir.Node], Rule | Barred]
+RuleOf = Callable[[ir.Node], Rule | Flow | Barred]
 
 
 def propagate(graph: Graph, rule_of: RuleOf) -> Labels:
@@ -69,10 +71,15 @@ class _Labeller:
             self.barriers.append(barrier)
         return self.numbers[barrier]
 
+    def _blame(self, node: ir.Node, kind: str, reason: str) -> int:
+        """The number of a barrier at a node."""
+        return self.why(kind, node.name, node.op_type, reason)
+
     def initializer(self, value: ir.Value) -> None:
-        """Fresh atoms for a float tensor; other tensors describe positions and stay whole."""
-        if value.dtype is None or not value.dtype.is_floating_point():
-            self.opaque(value, self.why("whole", value.name, "", "a tensor of integers"))
+        """Fresh atoms for numbers; what describes shapes, positions or masks stays whole."""
+        if not may_shrink(value.dtype):
+            reason = "a tensor of 64-bit integers, of booleans or of text"
+            self.opaque(value, self.why("whole", value.name, "", reason))
             return
         shape = self.graph.shape(value)
         if shape is not None:
@@ -95,6 +102,9 @@ class _Labeller:
     def node(self, node: ir.Node, rule_of: RuleOf) -> None:
         """Learn from one node, and label its results."""
         rule = rule_of(node)
+        if isinstance(rule, Flow):
+            self._follow(node, rule, rule_of)
+            return
         if isinstance(rule, Rule):
             try:
                 self._apply(node, rule)
@@ -107,12 +117,89 @@ class _Labeller:
         for value in node.outputs:
             self.opaque(value, reason)
 
+    def _follow(self, node: ir.Node, flow: Flow, rule_of: RuleOf) -> None:
+        """Label the graphs inside a node: any branch may be taken, any number of turns made."""
+        reason = self.why("operator", node.name, node.op_type, flow.reason)
+        told = self.why(
+            "operator", node.name, node.op_type, "it tells which graph runs, or whether"
+        )
+        for value in set(node.inputs) - {link.outer for link in flow.given}:
+            self.keep_whole(value, told)
+        for link in flow.given:
+            axes = self._without_axis(link, reason)
+            if axes is not None:
+                self.axes[link.inner] = axes
+        for graph in flow.graphs:
+            for value in (*graph.inputs, *graph.initializers.values()):
+                if value not in self.axes:
+                    self.opaque(value, told)
+            for inner in graph:
+                self.node(inner, rule_of)
+        for link in flow.carried:
+            self._tie(node, link.outer, self.axes.get(link.inner))
+        for link in flow.results:
+            axes = self.axes.get(link.inner)
+            if axes is not None and link.axis is not None:
+                axes = self._with_axis(link, axes, reason)
+            self._tie(node, link.outer, axes)
+        for value in node.outputs:
+            if value not in self.axes:
+                self.opaque(value, told)
+
+    def _without_axis(self, link: Link, reason: int) -> tuple[Factors, ...] | None:
+        """The axes of one index of an operand, if its rank is known."""
+        axes, place = self.axes.get(link.outer), link.axis
+        if axes is None or place is None:
+            return axes
+        if not -len(axes) <= place < len(axes):
+            self.keep_whole(link.outer, reason)
+            return None
+        freeze(self.atoms, axes[place], reason)
+        return tuple(axis for i, axis in enumerate(axes) if i != place % len(axes))
+
+    def _with_axis(
+        self, link: Link, axes: tuple[Factors, ...], reason: int
+    ) -> tuple[Factors, ...] | None:
+        """The axes of a result that collects what each turn gives along an axis of its own."""
+        shape = self.graph.shape(link.outer)
+        if shape is None or link.axis is None or len(shape) != len(axes) + 1:
+            for axis in axes:
+                freeze(self.atoms, axis, reason)
+            return None
+        place = link.axis % len(shape)
+        made = (Factor(shape[place].size, None, reason, shape[place].dynamic),)
+        return (*axes[:place], made, *axes[place:])
+
+    def _tie(self, node: ir.Node, value: ir.Value, axes: tuple[Factors, ...] | None) -> None:
+        """The axes are those of the value as well; where they cannot be, both stay whole."""
+        why = self.why("conflict", node.name, node.op_type, "what its graphs give does not agree")
+        known, shape = self.axes.get(value, axes), self.graph.shape(value)
+        if (
+            known is None
+            or axes is None
+            or shape is None
+            or not len(known) == len(axes) == len(shape)
+        ):
+            for axis in (*(known or ()), *(axes or ())):
+                freeze(self.atoms, axis, why)
+            self.opaque(value, why)
+            return
+        tied = []
+        for first, second, dim in zip(known, axes, shape, strict=True):
+            sizes = {size_of(axis) for axis in (first, second)}
+            if len(sizes) == 1 and (dim.dynamic or sizes == {dim.size}):
+                tied.append(meet(self.atoms, first, second, why))
+                continue
+            freeze(self.atoms, (*first, *second), why)
+            tied.append((Factor(dim.size, None, why, dim.dynamic),))
+        self.axes[value] = tuple(tied)
+
     def _apply(self, node: ir.Node, rule: Rule) -> None:
         inputs = [None if v is None else self.graph.shape(v) for v in node.inputs]
         outputs = [self.graph.shape(v) for v in node.outputs]
         self._check_reach(node, rule)
         binding = bind(rule, inputs, outputs)
-        reader = _Reader(self, node, rule, binding)
+        reader = Reader(self.atoms, partial(self._blame, node), rule, binding)
         for value, operand in zip(node.inputs, binding.inputs, strict=False):
             if value is not None and operand is not None:
                 for axis, term in zip(self.axes[value], operand, strict=True):
@@ -125,7 +212,8 @@ class _Labeller:
             tuple(reader.write(term, self._size(value, i)) for i, term in enumerate(operand))
             for value, operand in zip(node.outputs, binding.outputs, strict=False)
         ]
-        if not reader.names.keys() >= set(rule.attributes.values()):
+        described = {t for product in rule.attributes.values() for t in product.split()}
+        if not all(name in reader.names or name.isdecimal() for name in described):
             raise SentenceError("an input that its attributes describe is absent")
         for value, axes in zip(node.outputs, written, strict=False):
             self._check_sizes(value, axes)
@@ -167,143 +255,6 @@ class _Labeller:
                     f"axis {i} of its result '{value.name}' is {dim} by its shape "
                     f"and {size_of(axis)} by its rule"
                 )
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Reads the axes of one node's operands into names, writes its results from them."""
-
-    labeller: _Labeller
-    node: ir.Node
-    rule: Rule
-    binding: Binding
-    names: dict[str, Factors] = field(default_factory=dict)
-
-    def _why(self, kind: str, text: str) -> int:
-        return self.labeller.why(kind, self.node.name, self.node.op_type, text)
-
-    @property
-    def structural(self) -> int:
-        return self._why("whole", "a kernel or spatial axis always stays whole")
-
-    @property
-    def conflict(self) -> int:
-        return self._why("conflict", "its operands divide this axis in ways that do not fit")
-
-    def read(self, axis: Axis, factors: Factors) -> None:
-        """Let an operand's axis meet its place in the sentence."""
-        atoms = self.labeller.atoms
-        if len(axis.parts) == 1:
-            self._read_part(axis.parts[0], factors)
-            return
-        flat = flatten(atoms, factors, self.conflict)
-        start = 0
-        for part, size in zip(axis.parts, self.binding.part_sizes(axis, flat.size), strict=True):
-            if not part[0].is_alike:
-                self._read_part(part, (self._take(flat, np.arange(start, start + size)),))
-            start += size
-
-    def _read_part(self, part: tuple[Term, ...], factors: Factors) -> None:
-        if len(part) == 1:
-            self._read_term(part[0], factors)
-            return
-        sizes = self.binding.term_sizes(part, size_of(factors))
-        dealt = deal(self.labeller.atoms, factors, sizes, self.conflict)
-        for term, piece in zip(part, dealt, strict=True):
-            self._read_term(term, piece)
-
-    def _read_term(self, term: Term, factors: Factors) -> None:
-        atoms = self.labeller.atoms
-        if term.is_name:
-            known = self.names.get(term.text)
-            met = factors if known is None else meet(atoms, known, factors, self.conflict)
-            self.names[term.text] = met
-        elif term == ELLIPSIS:
-            freeze(atoms, factors, self.structural)
-        elif not term.is_alike:
-            freeze(atoms, factors, self._why("operator", self.rule.reason))
-
-    def keep_alike(self) -> None:
-        """Entries that are all alike stay where they are summed: nothing says which are gone."""
-        sentence = self.rule.parsed
-        for name in sentence.contracted | sentence.statistic:
-            alike = tuple(factor for factor in self.names.get(name, ()) if factor.alike)
-            if alike:
-                why = self._why("operator", "its result depends on how many copies it is given")
-                freeze(self.labeller.atoms, alike, why)
-
-    def write(self, axis: Axis, size: tuple[int, bool]) -> Factors:
-        """The factors of a result's axis; `size` is (its size, whether that is dynamic)."""
-        if len(axis.parts) == 1:
-            return self._write_part(axis.parts[0], size)
-        sizes = self.binding.part_sizes(axis, size[0])
-        parts = [
-            flatten(self.labeller.atoms, self._write_part(part, (n, size[1])), self.conflict)
-            for part, n in zip(axis.parts, sizes, strict=True)
-        ]
-        pairs = zip(axis.parts, parts, strict=True)
-        given = [f for part, f in pairs if not part[0].is_alike] or parts
-        if all(f.label is None for f in given):  # what is added to a whole axis stays with it
-            return (Factor(size[0], None, given[0].why, size[1]),)
-        if any(f.dynamic for f in parts):
-            why = self._why("conflict", "a part of this axis has a size known only at run time")
-            freeze(self.labeller.atoms, tuple(parts), why)
-            return (Factor(size[0], None, why, size[1]),)
-        label = self._stack(parts)
-        return (Factor(sum(f.size for f in parts), label, alike=any(f.alike for f in parts)),)
-
-    def _stack(self, parts: Iterable[Factor]) -> Ids:
-        """The label of a direct sum: rows below each other, opaque parts as one frozen atom."""
-        labels = []
-        for factor in parts:
-            label = factor.label
-            if label is None:
-                atom = self.labeller.atoms.fresh(1).reshape(1, 1)
-                self.labeller.atoms.freeze(atom, factor.why or self.conflict)
-                label = np.repeat(atom, factor.size, axis=0)
-            labels.append(label)
-        width = max(label.shape[1] for label in labels)
-        return np.concatenate([np.pad(lab, ((0, 0), (0, width - lab.shape[1]))) for lab in labels])
-
-    def _write_part(self, part: tuple[Term, ...], size: tuple[int, bool]) -> Factors:
-        sizes = self.binding.term_sizes(part, size[0])
-        return tuple(
-            factor
-            for term, n in zip(part, sizes, strict=True)
-            for factor in self._write_term(term, (n, size[1]))
-        )
-
-    def _write_term(self, term: Term, size: tuple[int, bool]) -> Factors:
-        atoms = self.labeller.atoms
-        n, dynamic = size[0], size[1] and term.count is None
-        if term.is_alike and not dynamic:
-            tracked = n > 1 or term.count is not None
-            return (Factor(n, atoms.fresh(n).reshape(-1, 1) if tracked else None, alike=True),)
-        if not term.is_name:
-            text = "it has a single index here" if n == 1 else self.rule.reason
-            why = self.structural if term == ELLIPSIS else self._why("operator", text)
-            return (Factor(n, None, why, dynamic),)
-        if term.text not in self.names:
-            raise SentenceError(
-                f"the input that '{term.text}' of '{self.rule.sentence}' is in is absent"
-            )
-        factors = self.names[term.text]
-        if term.index is None:
-            return factors
-        flat = flatten(self.labeller.atoms, factors, self.conflict)
-        if flat.dynamic:
-            freeze(self.labeller.atoms, (flat,), self.conflict)
-            return (Factor(size[0], None, self.conflict, size[1]),)
-        return (self._take(flat, self.binding.picked(term, flat.size)),)
-
-    def _take(self, flat: Factor, indices: Ids) -> Factor:
-        """Some indices of a factor; one that is taken alone must stay, or nothing would be left."""
-        part = take(flat, indices)
-        if len(indices) == 1:
-            why = self._why("operator", "a single index of this axis is taken")
-            freeze(self.labeller.atoms, (part,), why)
-            return Factor(1, None, why)
-        return part
 
 
 def _captured(node: ir.Node) -> set[ir.Value]:

@@ -1,17 +1,19 @@
-"""Constants of a graph: all of them initializers, none of them an input, small floats unshared."""
+"""Constants: initializers of the main graph, none of them an input, vectors unshared."""
 
 from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from itertools import groupby
 
 import onnx_ir as ir
 
+from onnxprune.graph.dtypes import may_shrink
 from onnxprune.graph.names import Namer, value_names
 from onnxprune.graph.nested import constant
 
-__all__ = ["drop_from_inputs", "lift", "merge_copies", "unshare"]
+__all__ = ["drop_from_inputs", "hoist", "lift", "merge_copies", "unshare"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,28 @@ def lift(model: ir.Model) -> None:
         graph.register_initializer(initializer)
 
 
+def hoist(model: ir.Model) -> None:
+    """Move the initializers of graphs inside nodes to the main graph, which they see as well.
+
+    One that is itself the output of its graph stays: an outer value cannot be handed out.
+
+    Args:
+        model: The model, changed in place.
+    """
+    counts = Counter(value_names(model))
+    namer = Namer(counts)
+    for graph in model.graphs():
+        if graph is model.graph:
+            continue
+        for name, value in list(graph.initializers.items()):
+            if value.is_graph_output() or value.is_graph_input() or value.const_value is None:
+                continue
+            del graph.initializers[name]
+            if counts[name] > 1:
+                value.name = namer.unique(name)
+            model.graph.register_initializer(value)
+
+
 def drop_from_inputs(model: ir.Model) -> None:
     """Remove initializers from the inputs of their graph: nobody may feed other weights.
 
@@ -64,7 +88,7 @@ def drop_from_inputs(model: ir.Model) -> None:
 
 
 def unshare(model: ir.Model) -> None:
-    """Give each use of a shared 1-D floating point initializer its own copy of it.
+    """Give each use of a shared 1-D initializer of numbers its own copy of it.
 
     Exporters merge equal tensors, so that for example all zero biases of a network are one. Seen
     as one tensor they would tie layers to each other that have nothing in common. The first use
@@ -81,7 +105,7 @@ def unshare(model: ir.Model) -> None:
         tensor = value.const_value
         if tensor is None or len(value.uses()) < 2 or len(tensor.shape) != 1:
             continue
-        if not tensor.dtype.is_floating_point():
+        if not may_shrink(tensor.dtype):
             continue
         uses = sorted(value.uses(), key=lambda use: (order[use.node], use.idx))
         for use in uses[0 if value.is_graph_output() else 1 :]:
@@ -124,7 +148,7 @@ def _is_vector(value: ir.Value) -> bool:
     return (
         tensor is not None
         and len(tensor.shape) == 1
-        and tensor.dtype.is_floating_point()
+        and may_shrink(tensor.dtype)
         and not value.is_graph_input()
     )
 

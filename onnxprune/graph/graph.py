@@ -57,8 +57,8 @@ class Graph:
 
     @property
     def nodes(self) -> tuple[ir.Node, ...]:
-        """The nodes of the main graph in topological order."""
-        return tuple(self.model.graph)
+        """The nodes in topological order, each before those of the graphs inside it."""
+        return tuple(self.model.graph.all_nodes())
 
     @property
     def inputs(self) -> tuple[ir.Value, ...]:

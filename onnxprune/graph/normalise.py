@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnxprune.graph import constants, names
 from onnxprune.graph.fold import fold
 from onnxprune.graph.inline import inline
+from onnxprune.graph.states import drop_zero_states
 from onnxprune.graph.sweep import sweep
 
 __all__ = ["normalise"]
@@ -19,8 +20,9 @@ def normalise(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
 
     Afterwards every node has a unique name, and standard operators have the empty string for a
     domain; calls of the model's own functions are replaced by their bodies; every constant is an
-    initializer and no initializer is an input; what depends on constants only is computed; nothing
-    is there that no output needs; 1-D floating point initializers have one use each.
+    initializer of the main graph and no initializer is an input; what depends on constants only is
+    computed; no recurrent layer is given a state of zeros; nothing is there that no output needs;
+    1-D initializers of numbers have one use each.
 
     Args:
         model: A model whose nodes are in topological order; changed in place, so pass a clone of
@@ -41,8 +43,10 @@ def normalise(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
     sweep(model)
     model = fold(model, untouched)
     constants.lift(model)
+    drop_zero_states(model)
     sweep(model)
     names.complete(model)
+    constants.hoist(model)
     constants.unshare(model)
     return model
 

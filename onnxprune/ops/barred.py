@@ -7,7 +7,7 @@ from onnxprune.ops.registry import rule
 from onnxprune.ops.view import Op
 
 _REASONS = {
-    "its subgraph is not looked into": ("If", "Loop", "Scan", "SequenceMap"),
+    "it runs a graph over sequences of tensors": ("SequenceMap",),
     "it works on a sequence of tensors": (
         *("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty"),
         *("SequenceErase", "SequenceInsert", "SequenceLength", "SplitToSequence"),
@@ -39,11 +39,18 @@ _REASONS = {
 }
 
 
-def _bar(reason: str, operators: tuple[str, ...]) -> None:
+def bar(reason: str, operators: tuple[str, ...]) -> None:
+    """Register operators behind which everything stays whole.
+
+    Args:
+        reason: Why.
+        operators: Their registered names.
+    """
+
     @rule(*operators)
     def barred(op: Op) -> Barred:
         return Barred(reason)
 
 
 for _reason, _operators in _REASONS.items():
-    _bar(_reason, _operators)
+    bar(_reason, _operators)

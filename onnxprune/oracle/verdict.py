@@ -106,9 +106,10 @@ def understood(case: Case, rule: Rule | Barred | None = None) -> tuple[Rule, Bin
         case: The case.
         rule: The rule; the registered one if None.
     """
-    rule = rule or rules_for(case.graph)(case.node)
-    if isinstance(rule, Barred):
-        return rule
+    known = rule or rules_for(case.graph)(case.node)
+    if not isinstance(known, Rule):
+        return known if isinstance(known, Barred) else Barred("its graphs are looked into")
+    rule = known
     reached = case.inputs[: len(rule.parsed.inputs)]
     if any(array is not None and not array.size for array in (*reached, *case.outputs)):
         return Barred("one of its tensors is empty")

@@ -28,16 +28,20 @@ def apply(model: ir.Model, plan: Plan) -> ir.Model:
         The smaller model. Weights are sliced when they are read; shapes of intermediate values
         are gone.
     """
-    nodes = list(model.graph)
     clone = model.clone()
-    twin = dict(zip(nodes, clone.graph, strict=True))
-    for value in (v for node in twin.values() for v in node.outputs):
-        if not value.is_graph_output():
-            value.shape = None
+    twin = dict(zip(model.graph.all_nodes(), clone.graph.all_nodes(), strict=True))
+    for node, copied in twin.items():
+        for value, output in zip(node.outputs, copied.outputs, strict=True):
+            if not output.is_graph_output() or value in plan.shrunk:
+                output.shape = None
+    for graph, copy in zip(model.graphs(), clone.graphs(), strict=True):
+        for value, given in zip(graph.inputs, copy.inputs, strict=True):
+            if value in plan.shrunk:
+                given.shape = None
     for name, axes in plan.slices.items():
         _slice(clone.graph.initializers[name], axes)
-    nodes_ = (node.name or "" for node in clone.graph.all_nodes())
-    patcher = _Patcher(clone.graph, Namer([*value_names(clone), *nodes_]))
+    nodes = (node.name or "" for node in clone.graph.all_nodes())
+    patcher = _Patcher(clone.graph, Namer([*value_names(clone), *nodes]))
     for node, patch in plan.patches.items():
         patcher.patch(twin[node], patch)
     return clone
@@ -100,7 +104,7 @@ class _Patcher:
         operands = [node.inputs[slot], self._constant(node, indices)]
         made = ir.node("Gather", operands, {"axis": axis}, name=name)
         made.outputs[0].name = name
-        self.graph.insert_before(node, made)
+        _home(node).insert_before(node, made)
         node.replace_input_with(slot, made.outputs[0])
 
     def _input(self, node: ir.Node, slot: int, change: npt.NDArray[np.int64] | Overlay) -> ir.Value:
@@ -113,19 +117,20 @@ class _Patcher:
             return self._constant(node, _overlaid(old, change))
         assert value is not None
         made, result = self._overlay(node, value, change)
-        self.graph.insert_before(node, made)
+        _home(node).insert_before(node, made)
         return result
 
     def _output(self, node: ir.Node, i: int, overlay: Overlay) -> None:
         value = node.outputs[i]
         uses = list(value.uses())
         made, result = self._overlay(node, value, overlay)
-        self.graph.insert_after(node, made)
+        graph = _home(node)
+        graph.insert_after(node, made)
         for use in uses:
             use.node.replace_input_with(use.idx, result)
-        for place, output in enumerate(self.graph.outputs):
+        for place, output in enumerate(graph.outputs):
             if output is value:
-                self.graph.outputs[place] = result
+                graph.outputs[place] = result
                 result.shape, result.type = value.shape, value.type
                 result.name, value.name = value.name, result.name
 
@@ -162,6 +167,12 @@ class _Patcher:
         value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
         self.graph.register_initializer(value)
         return value
+
+
+def _home(node: ir.Node) -> ir.Graph:
+    """The graph that a node is in; it may be one inside another node."""
+    assert isinstance(node.graph, ir.Graph)
+    return node.graph
 
 
 def _overlaid(sizes: npt.NDArray[np.int64], overlay: Overlay) -> npt.NDArray[np.int64]:

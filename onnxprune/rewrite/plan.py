@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -27,10 +27,12 @@ class Plan:
         slices: Initializer -> axis -> the indices that stay. Of axis 1 of a weight whose groups
             choose by themselves, (rows, indices): those of each index of axis 0 that stays.
         patches: Node of the original graph -> its changes.
+        shrunk: What goes into and comes out of graphs inside nodes and loses indices there.
     """
 
     slices: Mapping[str, Mapping[int, Ids]]
     patches: Mapping[ir.Node, Patch]
+    shrunk: Set[ir.Value] = field(default_factory=frozenset)
 
 
 def plan(units: Units) -> Plan:
@@ -61,7 +63,13 @@ def plan(units: Units) -> Plan:
         patch = _patch(node, bound, cut)
         if patch is not None:
             patches[node] = patch
-    return Plan(slices, patches)
+    border = {
+        value
+        for graph in units.graph.model.graphs()
+        if graph is not units.graph.model.graph
+        for value in (*graph.inputs, *graph.outputs)
+    }
+    return Plan(slices, patches, {v for v in border if any(True for _ in cut.axes(v))})
 
 
 def _by_row(blocks: Blocks, rows: Mask | None, cut: Cut) -> Ids:
@@ -76,11 +84,9 @@ def _patch(node: ir.Node, bound: Bound, cut: Cut) -> Patch | None:
         return None
     own = PATCHES.find(operator_name(node))
     patch = Patch() if own is None else own(Op(node, cut.labels.graph), _kept(node, cut))
-    attributes = {
-        attribute: cut.size(bound.names[name])
-        for attribute, name in bound.rule.attributes.items()
-        if cut.size(bound.names[name]) != bound.binding.sizes[name]
-    }
+    before = bound.rule.stated(bound.binding.sizes.__getitem__)
+    after = bound.rule.stated(lambda name: cut.size(bound.names[name]))
+    attributes = {name: size for name, size in after.items() if size != before[name]}
     inputs = {
         slot: resized
         for slot, output in bound.rule.shape_inputs.items()

@@ -57,27 +57,44 @@ def _scan(step: Step, arguments: Sequence[Masked | None], run: Run) -> list[Mask
         raise UnsupportedOperator("batches of sequences")
     body = step.blocks["body"]
     count = step.attributes["num_scan_inputs"]
+    outputs = len(body.outputs) - (len(arguments) - count)
     state = list(arguments[:-count])
-    outputs = len(body.outputs) - len(state)
-    plain = {"scan_output_axes", "scan_input_directions", "scan_output_directions"}
-    if any(any(step.attributes.get(name, ())) for name in plain):
-        raise UnsupportedOperator("other directions and axes of results than the first")
     scanned = [x for x in arguments[-count:] if x is not None]
-    axes = [a % x.value.ndim for a, x in zip(_axes(step, count), scanned, strict=True)]
+    axes = [
+        a % x.value.ndim
+        for a, x in zip(_numbers(step, "scan_input_axes", count), scanned, strict=True)
+    ]
+    backwards = _numbers(step, "scan_input_directions", count)
     for position, (x, axis) in enumerate(zip(scanned, axes, strict=True)):
         demand_whole(x, [axis], "which is scanned", len(state) + position)
+    length = scanned[0].shape[axes[0]]
     turns: list[list[Masked]] = []
-    for turn in range(scanned[0].shape[axes[0]]):
-        index = torch.tensor(turn)
-        entries = [take(x, axis, index) for x, axis in zip(scanned, axes, strict=True)]
+    for turn in range(length):
+        entries = [
+            take(x, axis, torch.tensor(length - 1 - turn if back else turn))
+            for x, axis, back in zip(scanned, axes, backwards, strict=True)
+        ]
         results = run(body, [*state, *entries])
         state = list(results[: len(state)])
         turns.append(results[len(state) :])
-    return [*state, *_collected(turns, outputs)]
+    return [*state, *_scanned(step, turns, outputs)]
 
 
-def _axes(step: Step, count: int) -> list[int]:
-    return list(step.attributes.get("scan_input_axes") or [0] * count)
+def _scanned(step: Step, turns: list[list[Masked]], count: int) -> list[Masked]:
+    """What each turn adds to the results, along the axes and in the directions asked for."""
+    if count and not turns:
+        raise UnsupportedOperator("no turn, of which results of unknown size remain")
+    axes = _numbers(step, "scan_output_axes", count)
+    backwards = _numbers(step, "scan_output_directions", count)
+    results = []
+    for i, (axis, back) in enumerate(zip(axes, backwards, strict=True)):
+        parts = [turn[i] for turn in (reversed(turns) if back else turns)]
+        results.append(stack(parts, axis % (parts[0].value.ndim + 1)))
+    return results
+
+
+def _numbers(step: Step, name: str, count: int) -> list[int]:
+    return list(step.attributes.get(name) or [0] * count)
 
 
 CONTROL: dict[str, Callable[[Step, Sequence[Masked | None], Run], Sequence[Masked | None]]] = {

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+import small_control  # noqa: F401 - registers its models
 import small_shapes  # noqa: F401 - registers its models
 from helpers import (
     check_model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import small_control  # noqa: F401 - registers its models
 import small_shapes  # noqa: F401 - registers its models
 from helpers import proto, units_of
 from small import MODELS
@@ -92,6 +93,20 @@ EXPECTED = {
         "Conv_1_(0, 6)_6": "Conv_1 ->",
         "Conv_3_(0, 5)_5": "Conv_3 -> Conv_6",
     },
+    "branches": {
+        "Conv_0_(0, 6)_6": "Conv_0 -> Conv_3 Conv_5",
+        "Conv_3_(0, 8)_8": "Conv_3 Conv_5 Mul_6 -> Mul_6 Conv_7",
+    },
+    "unequal_branches": {"Conv_0_(0, 6)_6": "Conv_0 -> Conv_2 Conv_3"},
+    "loop": {
+        "MatMul_1_(0, 8)_8": "MatMul_1 MatMul_5 MatMul_6 Add_8 -> MatMul_6 Add_8 MatMul_11 "
+        "MatMul_12"
+    },
+    "scan": {
+        "MatMul_4_(0, 8)_8": "MatMul_4 MatMul_5 -> MatMul_5 MatMul_8 MatMul_10",
+        "MatMul_8_(0, 6)_6": "MatMul_8 -> MatMul_11",
+    },
+    "nested": {"MatMul_0_(0, 8)_4": "MatMul_0 MatMul_9 -> MatMul_9 MatMul_11"},
 }
 
 
@@ -216,13 +231,11 @@ SUBGRAPH = """(float[N,6] x, bool c) => (float[N,5] y) {
 }"""
 
 
-def test_what_a_nested_graph_uses_stays_whole() -> None:
-    model = proto(SUBGRAPH, "w0 6 8, w1 6 7, w2 8 5, w3 7 5, scale 8, v 8")
-    units = units_of(model)
-    assert [unit.num_channels for unit in units.mutable] == [7]
-    reasons = [unit.why_not for unit in units if unit.num_channels == 8]
-    assert reasons
-    assert all(reason and "If" in reason for reason in reasons)
+def test_what_nested_graphs_use_goes_through_them() -> None:
+    units = units_of(proto(SUBGRAPH, "w0 6 8, w1 6 7, w2 8 5, w3 7 5, scale 8, v 8"))
+    assert [unit.num_channels for unit in units.mutable] == [8, 7]
+    scales = [c.tensor.name for c in units.mutable[0].output_related]
+    assert scales[-2:] == ["scale", "v"]
 
 
 def test_constants_stand_for_their_module() -> None:

@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+import small_control  # noqa: F401 - registers its models
 import small_ops  # noqa: F401 - registers its models
 import small_shapes  # noqa: F401 - registers its models
 from helpers import choose, close, feeds_of, run, to_proto, units_of, zeroed
