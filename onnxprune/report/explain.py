@@ -7,9 +7,10 @@ import difflib
 import numpy as np
 import onnx_ir as ir
 
-from onnxprune.axes.factors import flatten
+from onnxprune.axes.factors import Factors
 from onnxprune.errors import ChoiceError
 from onnxprune.ops import rules_for
+from onnxprune.report.chain import chain
 from onnxprune.units import Units
 
 __all__ = ["explain"]
@@ -34,6 +35,7 @@ def explain(units: Units, name: str) -> list[str]:
             lines += str(unit).splitlines()
             may = "may lose channels" if unit.is_mutable else f"must stay whole: {unit.why_not}"
             lines.append(f"It {may}.")
+            lines += ["Its channels:", *(f"  {step}" for step in chain(units, unit))]
     for node in units.graph.nodes:
         if node.name == name:
             lines += _node(units, node)
@@ -70,6 +72,9 @@ def _node(units: Units, node: ir.Node) -> list[str]:
         ]
         if sides:
             lines.append(f"  {' and '.join(sides)} {unit.name}")
+    for name, axis in bound.names.items():
+        why = _why(units, axis)
+        lines += [f"  {name} stays whole: {why}"] if why else []
     return lines
 
 
@@ -78,15 +83,20 @@ def _weight(units: Units, value: ir.Value) -> list[str]:
     lines = [f"{value.name}: {value.dtype}[{shape}]"]
     atoms = units.labels.atoms
     for i, axis in enumerate(units.labels.axes.get(value, ())):
-        label = flatten(atoms, axis, 0).label
-        if label is None:
-            lines.append(f"  axis {i}: stays whole, a size of 1 or a tensor of integers")
-            continue
-        full = atoms.expand(label)
-        found = [u.name for u in units if np.isin(full, u.atoms).any()]
-        why = sorted({int(w) for w in atoms.why(full[full > 0]) if w >= 0})
-        reasons = "; ".join(str(units.labels.barriers[w]) for w in why[:3])
-        lines.append(
-            f"  axis {i}: {', '.join(found) or 'no unit'}" + (f"; {reasons}" if why else "")
-        )
+        labels = [atoms.expand(factor.label) for factor in axis if factor.label is not None]
+        found = [u.name for u in units if any(np.isin(full, u.atoms).any() for full in labels)]
+        why = _why(units, axis) or ("" if labels else "it has a single index")
+        said = [", ".join(found) or "no unit", f"stays whole: {why}" if why else ""]
+        lines.append(f"  axis {i}: {'; '.join(filter(None, said))}")
     return lines
+
+
+def _why(units: Units, axis: Factors) -> str:
+    """Why indices of an axis always stay, empty if none does."""
+    atoms = units.labels.atoms
+    numbers = {factor.why for factor in axis if factor.label is None and factor.why}
+    for factor in axis:
+        if factor.label is not None:
+            full = atoms.expand(factor.label)
+            numbers |= {int(why) for why in atoms.why(full[full > 0]) if why >= 0}
+    return "; ".join(str(units.labels.barriers[number]) for number in sorted(numbers)[:3])

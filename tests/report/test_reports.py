@@ -180,3 +180,24 @@ def test_explaining_what_there_is_not() -> None:
     units = units_of(MODELS["chain"]())
     with pytest.raises(ChoiceError, match=r"named 'net\.conv9\.weight'; near are: net\.conv"):
         explain(units, "net.conv9.weight")
+
+
+def test_the_chain_of_operators_that_ties_a_unit() -> None:
+    units = units_of(MODELS["residual"]())
+    lines = explain(units, units.mutable[0].name)
+    steps = [line.strip() for line in lines[lines.index("Its channels:") + 1 :]]
+    assert steps == [
+        "Conv 'Conv_0' gives them",
+        "passed on by Relu 'Relu_1'",
+        "Conv 'Conv_2' takes and gives them",
+        "Add 'Add_3' joins 'a' and 'b'",
+        "Conv 'Conv_4' takes them",
+    ]
+
+
+def test_a_frozen_axis_names_its_node_and_reason() -> None:
+    units = units_of(MODELS["barred_operator"]())
+    reason = "LRN 'LRN_2': every channel is divided by a sum over its neighbours"
+    (line,) = (line for line in explain(units, "w1") if line.startswith("  axis 0"))
+    assert line == f"  axis 0: Conv_1_(0, 6)_6; stays whole: {reason}"
+    assert f"  o stays whole: {reason}" in explain(units, "Conv_1")
