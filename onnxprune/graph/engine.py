@@ -8,12 +8,14 @@ own rule for the operator is asked instead.
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
 from onnxprune.graph import fallback, loops
 from onnxprune.graph.corrections import correct
+from onnxprune.graph.decisions import decide
 from onnxprune.graph.expressions import manageable
 from onnxprune.graph.guards import MOST_RANK, distrusted, implausible, lengthy, misled
 from onnxprune.graph.supplements import supplement
@@ -39,25 +41,31 @@ def run(model: ir.Model) -> None:
 
     registry.collect()
     context = ShapeInferenceContext(model.opset_imports, policy="refine")
-    context.reserve_symbol_names(
+    sizes = {
         str(size)
         for graph in model.graphs()
         for value in graph.inputs
         for size in value.shape or ()
         if isinstance(size, ir.SymbolicDim)
-    )
-    _Walk(model, context, registry).graph(model.graph)
+    }
+    context.reserve_symbol_names(sizes)
+    _Walk(model, context, registry, sizes).graph(model.graph)
 
 
 class _Walk:
     """One pass over a model."""
 
     def __init__(
-        self, model: ir.Model, context: ShapeInferenceContext, registry: OpShapeInferenceRegistry
+        self,
+        model: ir.Model,
+        context: ShapeInferenceContext,
+        registry: OpShapeInferenceRegistry,
+        sizes: Set[str],
     ) -> None:
         self._model = model
         self._context = context
         self._registry = registry
+        self._sizes = sizes
 
     def graph(self, graph: ir.Graph) -> None:
         for value in graph.initializers.values():
@@ -84,6 +92,7 @@ class _Walk:
             if not answered and not bodies:
                 fallback.ask(node, self._model)
             supplement(self._context, node)
+            decide(self._context, node, self._sizes)
         for body in bodies:
             loops.settle(node, body)
         for value in node.outputs:

@@ -1,0 +1,59 @@
+"""Sizes that are chosen by comparisons: what can be told without running, and what cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import ints, proto
+
+from onnxprune.graph import load
+
+TARGET = """(float[N,1,S,1] x, int64[4] free) => (float[N,M,S,K] y) {
+    shape = Shape(x)
+    n = Slice(shape, zero, one)
+    target = Concat<axis=0>(n, minus, three, two)
+    asks = Equal(target, minus)
+    sizes = Where(asks, ones, target)
+    y = Expand(x, sizes)
+}"""
+
+
+def test_a_target_that_leaves_axes_as_they_are() -> None:
+    model = proto(
+        TARGET, zero=ints(0), one=ints(1), minus=ints(-1), ones=np.ones(4, np.int64),
+        three=ints(3), two=ints(2),
+    )  # fmt: skip
+    graph = load(model)
+    shape = graph.shape(graph.outputs[0])
+    assert shape is not None
+    assert [dim if dim.dynamic else dim.size for dim in shape[1:]] == [1, 3, 2]
+    assert shape[0] == graph.shape(graph.inputs[0])[0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("condition", "chosen"),
+    [
+        ("Equal(shape, shape)", [None, 1, None, 4]),
+        ("Equal(shape, minus)", [9, 9, 9, 9]),
+        ("Equal(free, minus)", [None, None, None, None]),  # what is fed may be negative
+        ("Equal(shape, five)", [None, 9, None, 9]),  # a size may be five
+        ("Equal(less, minus)", [None, 1, None, 9]),  # a difference of sizes may be negative
+    ],
+)
+def test_what_is_chosen(condition: str, chosen: list[int | None]) -> None:
+    model = proto(
+        f"""(float[N,1,S,4] x, int64[4] free) => (int64[4] y) {{
+            shape = Shape(x)
+            less = Sub(shape, two)
+            asks = {condition}
+            y = Where(asks, shape, nine)
+        }}""",
+        minus=ints(-1), five=ints(5), nine=ints(9), two=ints(2),
+    )  # fmt: skip
+    graph = load(model)
+    (where,) = (node for node in graph.nodes if node.op_type == "Where")
+    elements = graph.elements(where.outputs[0])
+    known = [e.size if e is not None and not e.dynamic else None for e in elements or [None] * 4]
+    if condition == "Equal(shape, shape)":
+        assert [e.symbol for e in elements or () if e is not None and e.dynamic] == ["N", "S"]
+    assert known == chosen
