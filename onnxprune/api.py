@@ -33,6 +33,7 @@ def find_units(
     model: Any,
     kind: str | type[MutableChannelUnit] = "l1",
     example: Any = None,
+    untie: bool = False,
     **init_args: Any,
 ) -> Units:
     """Find which channels of a model depend on each other.
@@ -44,6 +45,8 @@ def find_units(
             few counts), or one that is registered with `unit_kind`.
         example: The inputs that a torch module is traced with, or the sizes of one; None tries an
             image.
+        untie: Give each use of a weight that serves several (an embedding that is the output
+            projection as well) its own copy, so that they are pruned apart.
         init_args: What every unit is made with, such as ``divisor=8``.
 
     Returns:
@@ -56,7 +59,7 @@ def find_units(
     """
     if isinstance(model, Units):
         return model
-    return find_units_(graph_of(model, example), kind, **init_args)
+    return find_units_(graph_of(model, example, untie), kind, **init_args)
 
 
 def choose(

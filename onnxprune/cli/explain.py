@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
-from onnxprune.cli.shared import emit, format_option, model_argument, progress
+from onnxprune.cli.shared import emit, format_option, model_argument, progress, untie_option
 
 
 @click.command("explain")
 @model_argument
 @click.argument("name")
+@untie_option
 @format_option
-def command(model: Path, name: str, form: str) -> None:
+def command(model: Path, name: str, untie: bool, form: str) -> None:
     """Tell why the unit, node or weight NAME of MODEL is as it is."""
     with progress(f"reading {model}"):
         from onnxprune.api import find_units
         from onnxprune.report import explain, explain_text
 
-        lines = explain(find_units(model), name)
+        lines = explain(find_units(model, untie=untie), name)
     emit(form, lines, explain_text)

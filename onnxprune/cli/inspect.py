@@ -6,17 +6,18 @@ from pathlib import Path
 
 import click
 
-from onnxprune.cli.shared import emit, format_option, model_argument, progress
+from onnxprune.cli.shared import emit, format_option, model_argument, progress, untie_option
 
 
 @click.command("inspect")
 @model_argument
+@untie_option
 @format_option
-def command(model: Path, form: str) -> None:
+def command(model: Path, untie: bool, form: str) -> None:
     """Show what MODEL is and how much of it can be pruned."""
     with progress(f"reading {model}"):
         from onnxprune.api import find_units
         from onnxprune.report import inspect_report, inspect_text
 
-        report = inspect_report(find_units(model))
+        report = inspect_report(find_units(model, untie=untie))
     emit(form, report, inspect_text)

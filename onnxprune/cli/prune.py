@@ -15,6 +15,7 @@ from onnxprune.cli.shared import (
     progress,
     read_feeds,
     reference_option,
+    untie_option,
 )
 from onnxprune.errors import SaveError
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--no-verify", is_flag=True, help="Do not run the result.")
 @click.option("--keep-failed", is_flag=True, help="Write the result even if it is not proven.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
+@untie_option
 @format_option
 def command(
     model: Path,
@@ -61,6 +63,7 @@ def command(
     no_verify: bool,
     keep_failed: bool,
     force: bool,
+    untie: bool,
     form: str,
 ) -> None:
     """Write a smaller MODEL to the output, verified.
@@ -83,7 +86,7 @@ def command(
         budget = [Budget(name, value) for name, value in budgets.items()]
         _check_targets(output, save_choices, force)
         inputs = read_feeds(feeds)
-        units = find_units(model)
+        units = find_units(model, untie=untie)
         if budget:
             choose(units, budget[0], importance, protect, round_to)
         pruned = prune(units, choices)

@@ -25,6 +25,7 @@ __all__ = [
     "progress",
     "read_feeds",
     "reference_option",
+    "untie_option",
 ]
 
 model_argument = click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
@@ -49,6 +50,13 @@ reference_option = click.option(
     default="auto",
     show_default=True,
     help="What to verify against: auto, zero-masking or torch.",
+)
+
+
+untie_option = click.option(
+    "--untie",
+    is_flag=True,
+    help="Give each use of a shared weight its own copy, to prune them apart.",
 )
 
 

@@ -14,6 +14,7 @@ from onnxprune.cli.shared import (
     progress,
     read_feeds,
     reference_option,
+    untie_option,
 )
 
 
@@ -23,9 +24,16 @@ from onnxprune.cli.shared import (
 @click.option("--choices", type=click.Path(path_type=Path), help="What was kept.")
 @feeds_option
 @reference_option
+@untie_option
 @format_option
 def command(
-    model: Path, pruned: Path, choices: Path | None, feeds: Path | None, reference: str, form: str
+    model: Path,
+    pruned: Path,
+    choices: Path | None,
+    feeds: Path | None,
+    reference: str,
+    untie: bool,
+    form: str,
 ) -> int:
     """Check that PRUNED answers as MODEL does without the removed channels.
 
@@ -38,7 +46,7 @@ def command(
         from onnxprune.rewrite import recall
 
         inputs = read_feeds(feeds)
-        units = find_units(model)
+        units = find_units(model, untie=untie)
         if choices is None:
             recall(units, load(pruned))
         verdict = verify(units, pruned, choices, inputs, reference)

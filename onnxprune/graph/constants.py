@@ -87,7 +87,7 @@ def drop_from_inputs(model: ir.Model) -> None:
     model.ir_version = max(model.ir_version, _INITIALIZER_NEED_NOT_BE_INPUT)
 
 
-def unshare(model: ir.Model) -> None:
+def unshare(model: ir.Model, untie: bool = False) -> None:
     """Give each use of a shared 1-D initializer of numbers its own copy of it.
 
     Exporters merge equal tensors, so that for example all zero biases of a network are one. Seen
@@ -97,15 +97,16 @@ def unshare(model: ir.Model) -> None:
 
     Args:
         model: The model, changed in place.
+        untie: Give each use of larger ones its own copy as well.
     """
     graph = model.graph
     namer = Namer(value_names(model))
     order = {node: index for index, node in enumerate(graph.all_nodes())}
     for value in list(graph.initializers.values()):
         tensor = value.const_value
-        if tensor is None or len(value.uses()) < 2 or len(tensor.shape) != 1:
+        if tensor is None or len(value.uses()) < 2 or not may_shrink(tensor.dtype):
             continue
-        if not may_shrink(tensor.dtype):
+        if len(tensor.shape) != 1 and not untie:
             continue
         uses = sorted(value.uses(), key=lambda use: (order[use.node], use.idx))
         for use in uses[0 if value.is_graph_output() else 1 :]:
@@ -125,7 +126,7 @@ def merge_copies(model: ir.Model) -> None:
     """
     initializers = model.graph.initializers
     families = sorted(
-        (value for value in initializers.values() if _is_vector(value)),
+        (value for value in initializers.values() if _is_weight(value)),
         key=lambda value: (_family(value), len(str(value.name)), str(value.name)),
     )
     for _, group in groupby(families, key=_family):
@@ -137,20 +138,16 @@ def merge_copies(model: ir.Model) -> None:
             tensor = value.const_value
             assert tensor is not None
             said = tuple(sorted(tensor.metadata_props.items()))
-            first = kept.setdefault((tensor.dtype, tensor.tobytes(), said), value)
+            key = tensor.dtype, tuple(tensor.shape.numpy()), tensor.tobytes(), said
+            first = kept.setdefault(key, value)
             if first is not value and not value.is_graph_output():
                 value.replace_all_uses_with(first)
                 del initializers[str(value.name)]
 
 
-def _is_vector(value: ir.Value) -> bool:
+def _is_weight(value: ir.Value) -> bool:
     tensor = value.const_value
-    return (
-        tensor is not None
-        and len(tensor.shape) == 1
-        and may_shrink(tensor.dtype)
-        and not value.is_graph_input()
-    )
+    return tensor is not None and may_shrink(tensor.dtype) and not value.is_graph_input()
 
 
 def _family(value: ir.Value) -> str:

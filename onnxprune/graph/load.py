@@ -30,6 +30,7 @@ def load(
     source: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph,
     *,
     untouched: Set[str] = frozenset(),
+    untie: bool = False,
 ) -> Graph:
     """Load a model, normalise it, and infer the shape of every value.
 
@@ -40,6 +41,8 @@ def load(
             returned as it is.
         untouched: The names of weights that stay as the file has them. From others, what depends
             on nothing else is computed, such as a transposed weight.
+        untie: Give each use of a weight that serves several its own copy; they are pruned apart
+            then, and saved as one only where they stay equal.
 
     Returns:
         The graph.
@@ -49,16 +52,18 @@ def load(
             unsupported opset, or refers to external data that are missing or outside its folder.
     """
     if isinstance(source, Graph):
+        if untie:
+            raise LoadError("a graph is untied when it is loaded: load(path, untie=True)")
         return source
     if isinstance(source, ir.Model):
         with _blaming("the model"):
-            return _build(_own(source), Source(None, _digest(source)), untouched)
+            return _build(_own(source), Source(None, _digest(source)), untouched, untie)
     if isinstance(source, onnx.ModelProto):
         with _blaming("the model"):
             data = source.SerializeToString(deterministic=True)
             proto = read.parse(data, "the model")
             digest = hashlib.sha256(data).hexdigest()
-            return _build(_deserialise(proto, None), Source(None, digest), untouched)
+            return _build(_deserialise(proto, None), Source(None, digest), untouched, untie)
     if not isinstance(source, str | os.PathLike):
         raise LoadError(
             f"cannot load a {type(source).__name__}; give a path, an onnx.ModelProto or an "
@@ -68,7 +73,7 @@ def load(
     with _blaming(str(path)):
         proto, digest = read.read(path)
         model = _deserialise(proto, path.absolute().parent)
-        return _build(model, Source(path, digest), untouched)
+        return _build(model, Source(path, digest), untouched, untie)
 
 
 def with_shapes(model: ir.Model, source: Source) -> Graph:
@@ -86,9 +91,9 @@ def with_shapes(model: ir.Model, source: Source) -> Graph:
     return Graph(model, source, dims, numbers)
 
 
-def _build(model: ir.Model, source: Source, untouched: Set[str]) -> Graph:
+def _build(model: ir.Model, source: Source, untouched: Set[str], untie: bool) -> Graph:
     check_tensors(model)
-    return with_shapes(normalise(model, untouched), source)
+    return with_shapes(normalise(model, untouched, untie), source)
 
 
 def _deserialise(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:

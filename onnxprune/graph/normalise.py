@@ -15,7 +15,7 @@ from onnxprune.graph.sweep import sweep
 __all__ = ["normalise"]
 
 
-def normalise(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
+def normalise(model: ir.Model, untouched: Set[str] = frozenset(), untie: bool = False) -> ir.Model:
     """Normalise a model: same inputs, same outputs, same answers.
 
     Afterwards every node has a unique name, and standard operators have the empty string for a
@@ -28,6 +28,7 @@ def normalise(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
         model: A model whose nodes are in topological order; changed in place, so pass a clone of
             one that is still needed.
         untouched: Initializers that stay as they are.
+        untie: Whether larger initializers have one use each as well.
 
     Returns:
         The normalised model, not necessarily the same object.
@@ -43,11 +44,12 @@ def normalise(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
     sweep(model)
     model = fold(model, untouched)
     constants.lift(model)
-    drop_zero_states(model)
+    if not untouched:  # the layers of a torch module have one hidden size, tied by their state
+        drop_zero_states(model)
     sweep(model)
     names.complete(model)
     constants.hoist(model)
-    constants.unshare(model)
+    constants.unshare(model, untie)
     return model
 
 

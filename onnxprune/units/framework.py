@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import onnx
 import onnx_ir as ir
 
-from onnxprune.errors import OnnxPruneError
+from onnxprune.errors import LoadError, OnnxPruneError
 from onnxprune.graph import Graph, load
 from onnxprune.registry import Registry
 
@@ -59,18 +59,24 @@ def framework_of(model: object) -> Framework | None:
     return None
 
 
-def graph_of(model: Any, example: Any = None) -> Graph:
+def graph_of(model: Any, example: Any = None, untie: bool = False) -> Graph:
     """The graph of a model in any form: a path, an ONNX model, a graph, a torch module.
 
     Args:
         model: The model.
         example: The inputs that a module of a framework is traced with; None tries an image.
+        untie: Give each use of a weight that serves several its own copy.
 
     Raises:
-        LoadError: If the model cannot be loaded, or is of no known kind.
+        LoadError: If the model cannot be loaded, or is of no known kind; or if the weights of a
+            module are to be untied, which it shares by itself.
     """
     framework = framework_of(model)
-    return load(model) if framework is None else framework.trace(model, example)
+    if framework is None:
+        return load(model, untie=untie)
+    if untie:
+        raise LoadError("the weights of a module are tied by the module; untie its export instead")
+    return framework.trace(model, example)
 
 
 def needed(model: object) -> Framework:

@@ -94,7 +94,7 @@ def test_what_nobody_foresaw(
 ) -> None:
     import onnxprune.api
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise raised
 
     monkeypatch.setattr(onnxprune.api, "find_units", broken)

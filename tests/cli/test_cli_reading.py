@@ -73,7 +73,7 @@ def test_units_in_json(run: Run) -> None:
     [
         ("net.conv0_(0, 8)_8", "It may lose channels."),
         ("head_(0, 4)_4", "It must stay whole: 'y': a graph output keeps its shape."),
-        ("head.weight", "axis 0: head_(0, 4)_4; 'y': a graph output keeps its shape"),
+        ("head.weight", "axis 0: head_(0, 4)_4; stays whole: 'y': a graph output keeps its shape"),
         ("net.conv1.weight", "axis 1: net.conv0_(0, 8)_8"),
     ],
 )
