@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -68,6 +68,7 @@ def choose(
     importance: str = "l1",
     protect: Sequence[str] = (),
     round_to: int = 1,
+    roles: Collection[str] = (),
 ) -> Choices:
     """Choose what every unit keeps: the channels of the highest importance, within a budget.
 
@@ -78,16 +79,18 @@ def choose(
         protect: Patterns (``*``, ``?``) of units, or of modules or nodes whose outputs stay whole.
         round_to: Kept counts are multiples of this, at least one of them; units that are too
             small for that stay whole.
+        roles: What may go: ``channel``, ``head``, ``head-size``, ``group``, ``hidden`` (the state
+            of recurrent layers), ``expert``; everything if empty.
 
     Returns:
         The choices.
 
     Raises:
-        NothingToPrune: If no unit may lose channels.
+        NothingToPrune: If no unit may lose channels, or none of such a role.
         BudgetError: If even the smallest choice exceeds the budget.
         ChoiceError: If a pattern to protect matches nothing.
     """
-    return choose_(find_units(model), budget, importance, protect, round_to)
+    return choose_(find_units(model), budget, importance, protect, round_to, roles)
 
 
 def prune(model: Model, choices: Chosen | None = None) -> Graph:

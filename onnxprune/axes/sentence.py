@@ -103,7 +103,7 @@ class Sentence:
     Attributes:
         inputs: One tuple of axes per operand.
         outputs: One tuple of axes per result.
-        contracted: Names that stand in several operands and in no result.
+        contracted: Names that stand more than once in operands and in no result.
         statistic: Names over which a statistic is taken.
     """
 
@@ -229,11 +229,9 @@ def _term(text: str, token: str) -> Term:
 
 
 def _occurrences(operands: tuple[Operand, ...]) -> Counter[str]:
-    """How many operands each name stands in."""
+    """How often each name stands in some operands."""
     return Counter(
-        name
-        for operand in operands
-        for name in {t.text for axis in operand for t in axis.terms() if t.is_name}
+        t.text for operand in operands for axis in operand for t in axis.terms() if t.is_name
     )
 
 

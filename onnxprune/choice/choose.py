@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
 import numpy.typing as npt
 
+from onnxprune.axes.rule import ROLES
 from onnxprune.budget import BUDGETS, Budget, cost, cost_of_cut
 from onnxprune.choice.choices import Choices
 from onnxprune.errors import BudgetError, ChoiceError, NothingToPrune, OnnxPruneError
@@ -26,6 +27,7 @@ def choose(
     importance: str = "l1",
     protect: Sequence[str] = (),
     round_to: int = 1,
+    roles: Collection[str] = (),
 ) -> Choices:
     """Choose what every unit keeps; the units' current choices become these.
 
@@ -39,14 +41,15 @@ def choose(
         protect: Patterns (``*``, ``?``) of units, or of modules or nodes whose outputs stay whole.
         round_to: Kept counts are multiples of this, at least one of them; units that are too
             small for that stay whole.
+        roles: What may go: ``channel``, ``head``, ...; everything if empty.
 
     Returns:
         The choices.
 
     Raises:
-        NothingToPrune: If no unit may lose channels.
+        NothingToPrune: If no unit may lose channels, or none of such a role.
         BudgetError: If even the smallest choice exceeds the budget.
-        ChoiceError: If a pattern to protect matches nothing.
+        ChoiceError: If a pattern to protect matches nothing, or there is no such role.
         OnnxPruneError: If there is no such importance or budget, or `round_to` is below 1.
     """
     if round_to < 1:
@@ -54,7 +57,14 @@ def choose(
     score = IMPORTANCES.get(importance)
     if not units.graph.initializers:
         raise NothingToPrune(f"{units.graph.source}: it has no weights, so nothing can be pruned.")
+    for role in roles:
+        if role not in ROLES:
+            raise ChoiceError(f"There are no units of kind '{role}'; there are {', '.join(ROLES)}.")
     free = _free(units, protect)
+    if roles:
+        free = [unit for unit in free if unit.role in roles]
+    if not free:
+        raise NothingToPrune(_no_role(units, roles))
     units.reset()
     ranks = {u.name: np.argsort(-score(u), kind="stable") for u in free}
     if budget.of == "ratio":
@@ -119,6 +129,15 @@ def _free(units: Units, protect: Sequence[str]) -> list[MutableChannelUnit]:
             f"{units.graph.source}: every unit that may lose channels is protected."
         )
     return free
+
+
+def _no_role(units: Units, roles: Collection[str]) -> str:
+    """What to tell who asks for units that there are not."""
+    there = ", ".join(sorted({unit.role for unit in units.mutable}))
+    return (
+        f"{units.graph.source}: no unit of {' or '.join(sorted(roles))} may lose channels; those "
+        f"that may are of {there}."
+    )
 
 
 def _names(unit: MutableChannelUnit) -> set[str]:

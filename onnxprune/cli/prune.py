@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="Keep units whole: by the name of the unit, or of a module or node that produces it.",
 )
+@click.option(
+    "--kind",
+    "roles",
+    multiple=True,
+    metavar="KIND",
+    help="Prune only units of channel, head, head-size, group, hidden or expert; repeatable.",
+)
 @click.option("--round-to", default=1, show_default=True, help="Keep multiples of this count.")
 @click.option("--save-choices", type=click.Path(path_type=Path), help="Write what was kept there.")
 @feeds_option
@@ -56,6 +63,7 @@ def command(
     choices: Path | None,
     importance: str,
     protect: tuple[str, ...],
+    roles: tuple[str, ...],
     round_to: int,
     save_choices: Path | None,
     feeds: Path | None,
@@ -74,9 +82,10 @@ def command(
     budgets = {name: value for name, value in asked.items() if value is not None}
     if len(budgets) + (choices is not None) != 1:
         raise click.UsageError("Give exactly one of --ratio, --macs, --params and --choices.")
-    if choices is not None and (protect or importance != "l1" or round_to != 1):
+    if choices is not None and (protect or roles or importance != "l1" or round_to != 1):
         raise click.UsageError(
-            "--importance, --protect and --round-to guide a choice; --choices leaves none to make."
+            "--importance, --protect, --kind and --round-to guide a choice; --choices leaves none "
+            "to make."
         )
     with progress(f"pruning {model}"):
         from onnxprune.api import choose, find_units, prune, verify
@@ -88,7 +97,7 @@ def command(
         inputs = read_feeds(feeds)
         units = find_units(model, untie=untie)
         if budget:
-            choose(units, budget[0], importance, protect, round_to)
+            choose(units, budget[0], importance, protect, round_to, roles)
         pruned = prune(units, choices)
     with progress(f"verifying {output}"):
         verdict = None if no_verify else verify(units, pruned, None, inputs, reference)

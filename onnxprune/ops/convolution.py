@@ -19,6 +19,7 @@ def conv(op: Op) -> Rule:
         sizes={"g": op.attr("group", 1)},
         attributes={"group": "g"},
         within={"c": "g", "o": "g"},
+        roles=_roles(op),
     )
 
 
@@ -30,7 +31,14 @@ def conv_transpose(op: Op) -> Rule:
         sizes={"g": op.attr("group", 1)},
         attributes={"group": "g"},
         within={"c": "g", "o": "g"},
+        roles=_roles(op),
     )
+
+
+def _roles(op: Op) -> dict[str, str]:
+    """A group of a single channel is a channel."""
+    groups, channels = op.attr("group", 1), op.shape(0)[1].size
+    return {"g": "group"} if 1 < groups < channels else {}
 
 
 @rule("DeformConv")

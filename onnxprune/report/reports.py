@@ -46,9 +46,11 @@ class BarrierReport(msgspec.Struct, frozen=True):
 
 
 class UnitReport(msgspec.Struct, frozen=True):
-    """One unit: its size, what it keeps, the modules on both sides, and why it may not change."""
+    """One unit: what its channels are, how many and how many stay, the modules on both sides, and
+    why it may not change."""
 
     name: str
+    role: str
     num_channels: int
     kept: int
     is_mutable: bool
@@ -211,6 +213,7 @@ def unit_reports(units: Units) -> list[UnitReport]:
 def _unit(unit: MutableChannelUnit) -> UnitReport:
     return UnitReport(
         name=unit.name,
+        role=unit.role,
         num_channels=unit.num_channels,
         kept=unit.current_choice,
         is_mutable=unit.is_mutable,

@@ -71,11 +71,14 @@ def explain_text(lines: Sequence[str]) -> str:
 def units_text(reports: Sequence[UnitReport]) -> str:
     """A line for every unit."""
     width = max((len(report.name) for report in reports), default=0)
+    told = {report.role for report in reports} - {"channel"}
+    roles = max(map(len, {"channel", *told})) + 2 if told else 0
     lines = []
     for report in reports:
+        role = report.role if told else ""
         sides = f"{_names(report.output_related)} -> {_names(report.input_related)}"
         why = "" if report.is_mutable else f"  [stays whole: {report.why_not}]"
-        lines.append(f"{report.name:{width}}  {sides}{why}")
+        lines.append(f"{report.name:{width}}  {role:{roles}}{sides}{why}")
     return _text(lines)
 
 

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
 from onnxprune.axes.labels import Blocks
+from onnxprune.ops.stored import numbers
 
 __all__ = ["Channel", "Elements"]
 
@@ -70,10 +71,11 @@ class Channel:
 
         Returns:
             (num_channels,) scores, None for a tensor that is computed while the model runs.
+            Quantised weights count as what they stand for.
         """
-        if self.tensor.const_value is None:
+        array = numbers(self.tensor)
+        if array is None:
             return None
-        array = self.tensor.const_value.numpy()
         array = np.moveaxis(array, self.axis, 0) if self.blocks is None else self._by_group(array)
         owned = self.expand_ratio * max(1, array[0].size)
         scores = [

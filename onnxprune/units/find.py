@@ -22,6 +22,7 @@ from onnxprune.units.channel import Channel
 from onnxprune.units.found import Found
 from onnxprune.units.naming import module_name
 from onnxprune.units.places import Places, blocks_of, columns, flat, hidden
+from onnxprune.units.roles import Roles
 from onnxprune.units.unit import UNIT_KINDS, MutableChannelUnit
 from onnxprune.units.units import Units
 
@@ -91,6 +92,7 @@ class _Draft:
     known: tuple[set[_Said], set[_Said]] = field(default_factory=lambda: (set(), set()))
     order: tuple[int, ...] = ()
     groups: Ids | None = None
+    role: str = "channel"
 
     def add(self, channel: Channel, role: int, place: int) -> None:
         """Note a channel; tensors of one module or node that say the same count once."""
@@ -120,7 +122,7 @@ class _Draft:
         why = int(labels.atoms.why(self.atoms[:1])[0])
         barrier: Barrier | None = labels.barriers[why] if why >= 0 else None
         groups = None if self.groups is None else self.groups[order]
-        return Found(name, self.atoms[order], outputs, inputs, barrier, groups, labels)
+        return Found(name, self.atoms[order], outputs, inputs, barrier, groups, self.role, labels)
 
 
 class _Footprints:
@@ -143,9 +145,13 @@ class _Footprints:
         ends = np.cumsum(np.bincount(group))
         drafts = [_Draft(atoms) for atoms in np.split(by_group, ends[:-1])]
         self._places = Places(self.labels, [draft.atoms for draft in drafts])
+        roles = Roles(self.labels)
         for place, (node, bound) in enumerate(self.labels.bound.items()):
             for unit, channel, role in self._channels(node, bound):
                 drafts[unit].add(channel, role, place)
+            roles.read(node, bound, self._is_weight)
+        for draft in drafts:
+            draft.role = roles.of(draft.atoms)
         return [draft for draft in drafts if draft.outputs or draft.inputs]
 
     def _prints(self) -> npt.NDArray[np.uint64]:
@@ -203,9 +209,9 @@ class _Footprints:
         names = [term.text for term in axis.terms() if term.is_name]
         if len(names) > 1:
             names = [n for n in names if self._holds(bound.names[n], atom)] or names
-        if names and names[0] in bound.rule.parsed.contracted:
-            return CONSUMES
-        return PASSES if names and names[0] in moving else PRODUCES
+        if not names or names[0] not in moving:
+            return PRODUCES
+        return CONSUMES if names[0] in bound.rule.parsed.contracted else PASSES
 
     def _holds(self, factors: Factors, atom: int) -> bool:
         return any((columns(self.atoms, self._hidden, f.label) == atom).any() for f in factors)

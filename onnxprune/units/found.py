@@ -25,6 +25,7 @@ class Found:
         barrier: Why the unit must stay whole, None for one that may lose channels.
         groups: (num_channels,) the group of each channel where every group must keep equally many
             (grouped convolutions), else None.
+        role: What the channels are, of `onnxprune.axes.rule.ROLES`.
         labels: The labels of the graph, None for a model that is not labelled.
         mutable_channel: Holds the choice already, in a model that was defined with it.
     """
@@ -35,5 +36,6 @@ class Found:
     input_related: Sequence[Channel] = ()
     barrier: Barrier | None = None
     groups: Ids | None = None
+    role: str = "channel"
     labels: Labels | None = None
     mutable_channel: BaseMutableChannel | None = None

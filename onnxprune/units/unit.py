@@ -205,6 +205,11 @@ class MutableChannelUnit:
         return self.found.barrier
 
     @property
+    def role(self) -> str:
+        """What the channels are: ``channel``, ``head``, ``head-size``, ``group``, ..."""
+        return self.found.role
+
+    @property
     def groups(self) -> Ids | None:
         """(num_channels,) the groups that must keep equally many channels, None without any."""
         return self.found.groups

@@ -15,6 +15,7 @@ from onnxprune.axes.atoms import Ids
 from onnxprune.axes.cut import Cut
 from onnxprune.axes.labels import Barrier, Labels
 from onnxprune.errors import ChoiceError
+from onnxprune.graph.dtypes import is_weight
 from onnxprune.graph.graph import Graph
 from onnxprune.units.unit import MutableChannelUnit
 
@@ -90,7 +91,7 @@ class Units(Sequence[MutableChannelUnit]):
         """The fraction of parameters that some choice could remove, between 0 and 1."""
         total = prunable = 0.0
         for value in self.graph.initializers.values():
-            if value.dtype is None or not value.dtype.is_floating_point():
+            if not is_weight(value.dtype):
                 continue
             size = 1
             for dim in self.graph.shape(value) or ():

@@ -66,7 +66,7 @@ def test_an_interruption_is_130(
 ) -> None:
     import onnxprune.api
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise raised
 
     monkeypatch.setattr(onnxprune.api, "find_units", interrupted)
