@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -28,12 +28,13 @@ _LONGEST = 1 << 24
 RuleOf = Callable[[ir.Node], Rule | Flow | Barred]
 
 
-def propagate(graph: Graph, rule_of: RuleOf) -> Labels:
+def propagate(graph: Graph, rule_of: RuleOf, free: Collection[str] = ()) -> Labels:
     """Label every axis of every value.
 
     Args:
         graph: The graph, with shapes.
         rule_of: Gives what is known of a node.
+        free: Names of inputs and outputs that may lose indices.
 
     Returns:
         The labels and barriers.
@@ -42,11 +43,16 @@ def propagate(graph: Graph, rule_of: RuleOf) -> Labels:
     for value in graph.model.graph.initializers.values():
         labeller.initializer(value)
     for value in graph.model.graph.inputs:
+        if value.name in free:
+            labeller.fresh(value)
+            continue
         reason = labeller.why("boundary", value.name, "", "a graph input keeps its shape")
         labeller.opaque(value, reason)
     for node in graph.model.graph:
         labeller.node(node, rule_of)
     for value in graph.model.graph.outputs:
+        if value.name in free:
+            continue
         reason = labeller.why("boundary", value.name, "", "a graph output keeps its shape")
         labeller.keep_whole(value, reason)
     return Labels(graph, labeller.atoms, labeller.axes, labeller.bound, labeller.barriers)
@@ -81,12 +87,20 @@ class _Labeller:
             reason = "a tensor of 64-bit integers, of booleans or of text"
             self.opaque(value, self.why("whole", value.name, "", reason))
             return
-        shape = self.graph.shape(value)
-        if shape is not None:
-            self.axes[value] = tuple(
-                (Factor(d.size, self.atoms.fresh(d.size).reshape(-1, 1) if d.size > 1 else None),)
-                for d in shape
-            )
+        self.fresh(value)
+
+    def fresh(self, value: ir.Value) -> None:
+        """Fresh atoms for every static axis."""
+        made: list[Factors] = []
+        for dim in self.graph.shape(value) or ():
+            if dim.dynamic:
+                why = self.why("boundary", value.name, "", "a size known only at run time")
+                made.append((Factor(dim.size, None, why, dynamic=True),))
+            else:
+                label = self.atoms.fresh(dim.size).reshape(-1, 1) if dim.size > 1 else None
+                made.append((Factor(dim.size, label),))
+        if self.graph.shape(value) is not None:
+            self.axes[value] = tuple(made)
 
     def opaque(self, value: ir.Value, reason: int) -> None:
         """All axes of the value stay whole."""

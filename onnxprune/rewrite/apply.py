@@ -30,14 +30,14 @@ def apply(model: ir.Model, plan: Plan) -> ir.Model:
     """
     clone = model.clone()
     twin = dict(zip(model.graph.all_nodes(), clone.graph.all_nodes(), strict=True))
-    for node, copied in twin.items():
-        for value, output in zip(node.outputs, copied.outputs, strict=True):
-            if not output.is_graph_output() or value in plan.shrunk:
-                output.shape = None
+    for value in (v for node in twin.values() for v in node.outputs):
+        if not value.is_graph_output():
+            value.shape = None
     for graph, copy in zip(model.graphs(), clone.graphs(), strict=True):
-        for value, given in zip(graph.inputs, copy.inputs, strict=True):
-            if value in plan.shrunk:
-                given.shape = None
+        border = (*graph.inputs, *graph.outputs), (*copy.inputs, *copy.outputs)
+        for value, copied in zip(*border, strict=True):
+            if value in plan.shapes and copied.shape is not None:
+                copied.shape = _declared(copied.shape, plan.shapes[value])
     for name, axes in plan.slices.items():
         _slice(clone.graph.initializers[name], axes)
     nodes = (node.name or "" for node in clone.graph.all_nodes())
@@ -45,6 +45,10 @@ def apply(model: ir.Model, plan: Plan) -> ir.Model:
     for node, patch in plan.patches.items():
         patcher.patch(twin[node], patch)
     return clone
+
+
+def _declared(shape: ir.Shape, sizes: Mapping[int, int]) -> ir.Shape:
+    return ir.Shape([sizes.get(i, size) for i, size in enumerate(shape)])
 
 
 def _slice(value: ir.Value, axes: Mapping[int, Ids]) -> None:

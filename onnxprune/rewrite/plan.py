@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from onnxprune.axes.cut import Cut, Mask
 from onnxprune.axes.factors import Factors
 from onnxprune.axes.labels import Blocks, Bound
 from onnxprune.errors import ChoiceError
+from onnxprune.graph import Graph
 from onnxprune.ops import PATCHES, Kept, Op, Overlay, Patch, operator_name
 from onnxprune.units.units import Units
 
@@ -27,12 +28,12 @@ class Plan:
         slices: Initializer -> axis -> the indices that stay. Of axis 1 of a weight whose groups
             choose by themselves, (rows, indices): those of each index of axis 0 that stays.
         patches: Node of the original graph -> its changes.
-        shrunk: What goes into and comes out of graphs inside nodes and loses indices there.
+        shapes: What goes into or comes out of a graph -> axis -> the size that it declares now.
     """
 
     slices: Mapping[str, Mapping[int, Ids]]
     patches: Mapping[ir.Node, Patch]
-    shrunk: Set[ir.Value] = field(default_factory=frozenset)
+    shapes: Mapping[ir.Value, Mapping[int, int]] = field(default_factory=dict)
 
 
 def plan(units: Units) -> Plan:
@@ -63,13 +64,19 @@ def plan(units: Units) -> Plan:
         patch = _patch(node, bound, cut)
         if patch is not None:
             patches[node] = patch
-    border = {
-        value
-        for graph in units.graph.model.graphs()
-        if graph is not units.graph.model.graph
-        for value in (*graph.inputs, *graph.outputs)
-    }
-    return Plan(slices, patches, {v for v in border if any(True for _ in cut.axes(v))})
+    return Plan(slices, patches, _declared(units.graph, cut))
+
+
+def _declared(graph: Graph, cut: Cut) -> Mapping[ir.Value, Mapping[int, int]]:
+    """The static sizes that inputs and outputs of graphs lose, those inside nodes as well."""
+    sizes: dict[ir.Value, dict[int, int]] = {}
+    for inner in graph.model.graphs():
+        for value in (*inner.inputs, *inner.outputs):
+            shape = graph.shape(value) or ()
+            cuts = {i: cut.size(axis) for i, axis in cut.axes(value) if not shape[i].dynamic}
+            if cuts:
+                sizes[value] = cuts
+    return sizes
 
 
 def _by_row(blocks: Blocks, rows: Mask | None, cut: Cut) -> Ids:

@@ -60,7 +60,7 @@ class Interpreter:
 
         Args:
             feeds: The inputs, by name.
-            missing: The parameters that miss slices: name, axis, indices.
+            missing: The parameters and inputs that miss slices: name, axis, indices.
 
         Returns:
             The outputs, by name, at their original size.
@@ -69,15 +69,15 @@ class Interpreter:
             LeakError: The removed slices are inconsistent.
             UnsupportedOperator: The graph has an operator that cannot be run here.
             BadFeeds: An input is not fed, or a feed is no input.
-            BadRemoval: What should be missing is no parameter, or lies outside it.
+            BadRemoval: What should be missing is no parameter or input, or lies outside it.
         """
         inputs = {
             name: Masked(feed if isinstance(feed, Tensor) else to_torch(feed))
             for name, feed in feeds.items()
         }
-        unknown = set(missing or ()) - set(self.parameters)
+        unknown = set(missing or ()) - {*self.parameters, *self._inputs}
         if unknown:
-            raise BadRemoval(f"no such parameter: {', '.join(sorted(unknown))}")
+            raise BadRemoval(f"no such parameter or input: {', '.join(sorted(unknown))}")
         values = self._start(inputs, missing or {})
         self._execute(self._plan, values)
         outputs = {str(output.name): values[output] for output in self._plan.outputs}
@@ -98,7 +98,9 @@ class Interpreter:
             raise BadFeeds(f"not an input of the graph: {', '.join(sorted(unknown))}")
         for name, value in self._inputs.items():
             if name in feeds:
-                values[value] = feeds[name]
+                gone = missing.get(name)
+                fed = feeds[name]
+                values[value] = fed if gone is None else without(name, fed.value, gone)
             elif value not in values:
                 raise BadFeeds(f"input {name!r} is not fed")
         return values

@@ -22,12 +22,12 @@ def masked_twin(
     feeds: Mapping[str, np.ndarray | Tensor],
     removed: Mapping[str, Mapping[int, np.ndarray] | np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Evaluate the original, full-size model with slices of its initializers missing.
+    """Evaluate the original, full-size model with slices of its tensors missing.
 
     Args:
         model: The original model; or its interpreter, for those who ask more than once.
         feeds: Its inputs, by name.
-        removed: Initializer name, axis, removed indices.
+        removed: Initializer or input, axis, removed indices.
 
     Returns:
         The outputs, by name, without their missing entries.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from onnxprune.axes.grouping import relax
 from onnxprune.axes.labels import Barrier, Bound, Labels
 from onnxprune.axes.propagate import propagate
 from onnxprune.axes.sentence import Axis
+from onnxprune.errors import ChoiceError
 from onnxprune.graph.graph import Graph
 from onnxprune.ops import operator_name, rules_for
 from onnxprune.units.channel import Channel
@@ -34,7 +36,10 @@ _Said = tuple[str, str, int, bytes]
 
 
 def find_units(
-    graph: Graph, kind: str | type[MutableChannelUnit] = "l1", **init_args: Any
+    graph: Graph,
+    kind: str | type[MutableChannelUnit] = "l1",
+    allow_io: Sequence[str] = (),
+    **init_args: Any,
 ) -> Units:
     """Find the units of a graph.
 
@@ -42,6 +47,7 @@ def find_units(
         graph: The graph.
         kind: The kind of unit, which decides how a count becomes a choice of channels: its name
             or its class.
+        allow_io: Inputs and outputs whose static axes may lose indices as well.
         init_args: What every unit is made with, such as ``divisor=8``.
 
     Returns:
@@ -49,9 +55,11 @@ def find_units(
 
     Raises:
         OnnxPruneError: If there is no such kind, or it does not take these arguments.
+        ChoiceError: If the graph has no such input or output.
     """
+    _check_names(graph, allow_io)
     make = UNIT_KINDS.get(kind) if isinstance(kind, str) else kind
-    labels, drafts = _drafts(propagate(graph, rules_for(graph)))
+    labels, drafts = _drafts(propagate(graph, rules_for(graph), allow_io))
     taken: dict[str, int] = {}
     units = []
     for draft in sorted(drafts, key=lambda draft: draft.order):
@@ -61,6 +69,16 @@ def find_units(
         unique = name if taken[name] == 1 else f"{name}#{taken[name]}"
         units.append(make.of(draft.found(unique, labels), **init_args))
     return Units(labels, units)
+
+
+def _check_names(graph: Graph, names: Sequence[str]) -> None:
+    known = [str(value.name) for value in (*graph.inputs, *graph.outputs)]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0.3) or known[:3]
+            raise ChoiceError(
+                f"{graph.source}: it has no input or output '{name}'; near are: {', '.join(near)}."
+            )
 
 
 def _drafts(labels: Labels) -> tuple[Labels, list[_Draft]]:
