@@ -34,6 +34,7 @@ def find_units(
     kind: str | type[MutableChannelUnit] = "l1",
     example: Any = None,
     untie: bool = False,
+    allow_io: Sequence[str] = (),
     **init_args: Any,
 ) -> Units:
     """Find which channels of a model depend on each other.
@@ -47,6 +48,8 @@ def find_units(
             image.
         untie: Give each use of a weight that serves several (an embedding that is the output
             projection as well) its own copy, so that they are pruned apart.
+        allow_io: Names or patterns of inputs and outputs that may change their shape, such as the
+            state of a recurrent layer; nothing that the model takes or gives does so otherwise.
         init_args: What every unit is made with, such as ``divisor=8``.
 
     Returns:
@@ -56,10 +59,11 @@ def find_units(
         LoadError: If the model cannot be loaded.
         OnnxPruneError: If there is no such kind, it does not take the arguments, or the module
             cannot be traced.
+        ChoiceError: If the model has no such input or output.
     """
     if isinstance(model, Units):
         return model
-    return find_units_(graph_of(model, example, untie), kind, **init_args)
+    return find_units_(graph_of(model, example, untie), kind, allow_io, **init_args)
 
 
 def choose(

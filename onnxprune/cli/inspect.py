@@ -6,18 +6,26 @@ from pathlib import Path
 
 import click
 
-from onnxprune.cli.shared import emit, format_option, model_argument, progress, untie_option
+from onnxprune.cli.shared import (
+    allow_io_option,
+    emit,
+    format_option,
+    model_argument,
+    progress,
+    untie_option,
+)
 
 
 @click.command("inspect")
 @model_argument
 @untie_option
+@allow_io_option
 @format_option
-def command(model: Path, untie: bool, form: str) -> None:
+def command(model: Path, untie: bool, allow_io: tuple[str, ...], form: str) -> None:
     """Show what MODEL is and how much of it can be pruned."""
     with progress(f"reading {model}"):
         from onnxprune.api import find_units
         from onnxprune.report import inspect_report, inspect_text
 
-        report = inspect_report(find_units(model, untie=untie))
+        report = inspect_report(find_units(model, untie=untie, allow_io=allow_io))
     emit(form, report, inspect_text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onnxprune.cli.shared import (
+    allow_io_option,
     emit,
     feeds_option,
     format_option,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @click.option("--keep-failed", is_flag=True, help="Write the result even if it is not proven.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @untie_option
+@allow_io_option
 @format_option
 def command(
     model: Path,
@@ -72,6 +74,7 @@ def command(
     keep_failed: bool,
     force: bool,
     untie: bool,
+    allow_io: tuple[str, ...],
     form: str,
 ) -> None:
     """Write a smaller MODEL to the output, verified.
@@ -95,7 +98,7 @@ def command(
         budget = [Budget(name, value) for name, value in budgets.items()]
         _check_targets(output, save_choices, force)
         inputs = read_feeds(feeds)
-        units = find_units(model, untie=untie)
+        units = find_units(model, untie=untie, allow_io=allow_io)
         if budget:
             choose(units, budget[0], importance, protect, round_to, roles)
         pruned = prune(units, choices)

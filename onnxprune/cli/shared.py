@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnxprune.verification.feeds import Feeds
 
 __all__ = [
+    "allow_io_option",
     "emit",
     "feeds_option",
     "format_option",
@@ -52,6 +53,13 @@ reference_option = click.option(
     help="What to verify against: auto, zero-masking or torch.",
 )
 
+
+allow_io_option = click.option(
+    "--allow-io",
+    multiple=True,
+    metavar="PATTERN",
+    help="Let inputs and outputs so named lose channels (a recurrent state, a cache); repeatable.",
+)
 
 untie_option = click.option(
     "--untie",

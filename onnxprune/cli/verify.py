@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from onnxprune.cli.shared import (
+    allow_io_option,
     emit,
     feeds_option,
     format_option,
@@ -25,6 +26,7 @@ from onnxprune.cli.shared import (
 @feeds_option
 @reference_option
 @untie_option
+@allow_io_option
 @format_option
 def command(
     model: Path,
@@ -33,6 +35,7 @@ def command(
     feeds: Path | None,
     reference: str,
     untie: bool,
+    allow_io: tuple[str, ...],
     form: str,
 ) -> int:
     """Check that PRUNED answers as MODEL does without the removed channels.
@@ -46,7 +49,7 @@ def command(
         from onnxprune.rewrite import recall
 
         inputs = read_feeds(feeds)
-        units = find_units(model, untie=untie)
+        units = find_units(model, untie=untie, allow_io=allow_io)
         if choices is None:
             recall(units, load(pruned))
         verdict = verify(units, pruned, choices, inputs, reference)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def find_units(
         graph: The graph.
         kind: The kind of unit, which decides how a count becomes a choice of channels: its name
             or its class.
-        allow_io: Inputs and outputs whose static axes may lose indices as well.
+        allow_io: Names or patterns (``*``, ``?``) of inputs and outputs whose static axes may lose
+            indices as well.
         init_args: What every unit is made with, such as ``divisor=8``.
 
     Returns:
@@ -57,9 +59,8 @@ def find_units(
         OnnxPruneError: If there is no such kind, or it does not take these arguments.
         ChoiceError: If the graph has no such input or output.
     """
-    _check_names(graph, allow_io)
     make = UNIT_KINDS.get(kind) if isinstance(kind, str) else kind
-    labels, drafts = _drafts(propagate(graph, rules_for(graph), allow_io))
+    labels, drafts = _drafts(propagate(graph, rules_for(graph), _border(graph, allow_io)))
     taken: dict[str, int] = {}
     units = []
     for draft in sorted(drafts, key=lambda draft: draft.order):
@@ -71,14 +72,20 @@ def find_units(
     return Units(labels, units)
 
 
-def _check_names(graph: Graph, names: Sequence[str]) -> None:
+def _border(graph: Graph, patterns: Sequence[str]) -> set[str]:
+    """The inputs and outputs that match any of some patterns."""
     known = [str(value.name) for value in (*graph.inputs, *graph.outputs)]
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 3, 0.3) or known[:3]
+    found: set[str] = set()
+    for pattern in patterns:
+        matching = {name for name in known if name == pattern or fnmatchcase(name, pattern)}
+        if not matching:
+            near = difflib.get_close_matches(pattern, known, 3, 0.3) or known[:3]
             raise ChoiceError(
-                f"{graph.source}: it has no input or output '{name}'; near are: {', '.join(near)}."
+                f"{graph.source}: it has no input or output '{pattern}'; near are: "
+                f"{', '.join(near)}."
             )
+        found |= matching
+    return found
 
 
 def _drafts(labels: Labels) -> tuple[Labels, list[_Draft]]:
