@@ -13,7 +13,7 @@ from onnxprune.axes.atoms import Atoms, Ids
 from onnxprune.axes.factors import flatten
 from onnxprune.axes.labels import Blocks, Labels
 
-__all__ = ["Place", "Places"]
+__all__ = ["Place", "Places", "stored"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +32,20 @@ class Place:
     axis: int
     positions: Ids
     blocks: Blocks | None = None
+
+
+def stored(labels: Labels | None, atoms: Ids) -> Iterator[Place]:
+    """Where the channels of one unit stand in the weights of its graph, as they are stored.
+
+    Args:
+        labels: The labels of the graph, None for a model that is not labelled.
+        atoms: (num_channels,) the atom of each channel.
+    """
+    if labels is not None:
+        found = Places(labels, [atoms])
+        for value in labels.graph.initializers.values():
+            for _, _, place in found.of(value):
+                yield place
 
 
 class Places:

@@ -22,7 +22,7 @@ from onnxprune.units.mutable import (
     checked_mode,
     mask_of,
 )
-from onnxprune.units.places import Place, Places
+from onnxprune.units.places import Place, stored
 
 if TYPE_CHECKING:
     from onnxprune.units.units import Units
@@ -370,12 +370,7 @@ class MutableChannelUnit:
 
     def places(self) -> Iterator[Place]:
         """Where the unit's channels stand in the weights of its graph, as they are stored."""
-        if self.found.labels is None:
-            return
-        found = Places(self.found.labels, [self.atoms])
-        for value in self.found.labels.graph.initializers.values():
-            for _, _, place in found.of(value):
-                yield place
+        return stored(self.found.labels, self.atoms)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}(", f"  name={self.name}"]
