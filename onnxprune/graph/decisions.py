@@ -40,11 +40,10 @@ def decide(context: ShapeInferenceContext, node: ir.Node, sizes: Set[str]) -> No
     length = max(map(len, known))
     if any(len(items) not in (1, length) for items in known):
         return
-    rows = zip(
-        *(items if len(items) == length else list(items) * length for items in known), strict=True
-    )
-    results: list[_Item | None] = [
-        _equal(*row, sizes) if node.op_type == "Equal" else _chosen(*row) for row in rows
+    columns = [items if len(items) == length else [*items] * length for items in known]
+    results = [
+        _equal(row[0], row[1], sizes) if node.op_type == "Equal" else _chosen(*row)
+        for row in zip(*columns, strict=True)
     ]
     if all(result is None for result in results):
         return

@@ -6,14 +6,23 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from onnxprune.axes.flow import Flow
 from onnxprune.axes.rule import Barred, Rule
 from onnxprune.graph.graph import Graph
 from onnxprune.ops import (  # noqa: F401 - importing a family registers it; keep alphabetical
+    attention,
     barred,
+    control,
     convolution,
     copies,
     einsum,
     elementwise,
+    experts,
+    fused_attention,
+    fused_barred,
+    fused_elementwise,
+    fused_normalization,
+    fused_products,
     indexing,
     layout,
     matmul,
@@ -21,18 +30,23 @@ from onnxprune.ops import (  # noqa: F401 - importing a family registers it; kee
     ordered,
     picking,
     pooling,
+    quantized,
+    quantized_microsoft,
+    recurrent,
     reduction,
     resize,
+    rotary,
     shape,
     signal,
     slicing,
     vision,
 )
 from onnxprune.ops.patch import Kept, Overlay, Patch
-from onnxprune.ops.registry import MACS, PATCHES, RULES, macs, patch, rule
+from onnxprune.ops.registry import FLOWS, MACS, PATCHES, RULES, flow, macs, patch, rule
 from onnxprune.ops.view import Op, Shape, Unknown
 
 __all__ = [
+    "FLOWS",
     "MACS",
     "PATCHES",
     "RULES",
@@ -40,6 +54,7 @@ __all__ = [
     "Op",
     "Overlay",
     "Patch",
+    "flow",
     "macs",
     "macs_of",
     "operator_name",
@@ -56,12 +71,12 @@ def operator_name(node: ir.Node) -> str:
     return f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
 
 
-def rules_for(graph: Graph) -> Callable[[ir.Node], Rule | Barred]:
+def rules_for(graph: Graph) -> Callable[[ir.Node], Rule | Flow | Barred]:
     """A function that gives what is known of each node of a graph."""
 
-    def rule_of(node: ir.Node) -> Rule | Barred:
+    def rule_of(node: ir.Node) -> Rule | Flow | Barred:
         name = operator_name(node)
-        function = RULES.find(name)
+        function: Callable[[Op], Rule | Flow | Barred] | None = RULES.find(name) or FLOWS.find(name)
         if function is None:
             return Barred(f"no rule for the operator {name}")
         try:

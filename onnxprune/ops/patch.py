@@ -46,7 +46,7 @@ class Patch:
         picks: Input slot -> axis -> the indices that are picked out of it before the node.
     """
 
-    attributes: Mapping[str, int | list[int] | None] = field(default_factory=dict)
+    attributes: Mapping[str, int | float | list[int] | None] = field(default_factory=dict)
     inputs: Mapping[int, npt.NDArray[np.int64] | Overlay] = field(default_factory=dict)
     outputs: Mapping[int, Overlay] = field(default_factory=dict)
     picks: Mapping[int, Mapping[int, npt.NDArray[np.int64]]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from onnxprune.ops.patch import Mask
 __all__ = ["Key", "alike", "carries", "keys", "moved"]
 
 Key = tuple[int, tuple[tuple[str, int], ...]]
-"""The part of its axis that an index is in, -1 if it has names; each term with its own index."""
+"""The part of its axis that an index is in; each term of that with its own index."""
 
 
 def keys(axis: Axis, total: int, binding: Binding) -> list[Key]:
@@ -32,14 +32,13 @@ def keys(axis: Axis, total: int, binding: Binding) -> list[Key]:
     for place, (part, size) in enumerate(
         zip(axis.parts, binding.part_sizes(axis, total), strict=True)
     ):
-        plain = not any(term.is_name for term in part)
         for index in np.ndindex(*binding.term_sizes(part, size)):
             terms = []
             for term, i in zip(part, index, strict=True):
                 if term.is_name and term.index is not None:
                     i = int(binding.picked(term, binding.sizes[term.text])[i])
                 terms.append((term.text, i))
-            found.append((place if plain else -1, tuple(terms)))
+            found.append((place, tuple(terms)))
     assert len(found) == total
     return found
 
@@ -53,15 +52,18 @@ def moved(found: list[Key], name: str, order: Mapping[int, int]) -> Ids:
         order: Index of the name -> the index that takes its place.
 
     Returns:
-        For each index of the axis the one that takes its place, -1 where that is not on this axis.
+        For each index of the axis the one that takes its place, -1 where that is not on this axis;
+        it is in the same part of the axis if that has it.
     """
-    where: dict[Key, int] = {}
-    for i, key in enumerate(found):
-        where.setdefault(key, i)
-    taken = np.empty(len(found), np.int64)
+    inside = {key: i for i, key in enumerate(found)}
+    anywhere: dict[object, int] = {}
+    for i, (_, terms) in enumerate(found):
+        anywhere.setdefault(terms, i)
+    taken = np.arange(len(found))
     for i, (part, terms) in enumerate(found):
-        new = part, tuple((t, order[n]) if t == name else (t, n) for t, n in terms)
-        taken[i] = i if new == found[i] else where.get(new, -1)
+        new = tuple((t, order[n]) if t == name else (t, n) for t, n in terms)
+        if new != terms:
+            taken[i] = inside.get((part, new), anywhere.get(new, -1))
     return taken
 
 
@@ -71,10 +73,16 @@ def alike(found: list[Key]) -> Ids:
     Args:
         found: The keys of the axis.
     """
-    first: dict[Key, int] = {}
+    first: dict[object, int] = {}
     return np.array(
         [
-            first.setdefault((part, tuple((t, 0 if t[0] == "~" else n) for t, n in terms)), i)
+            first.setdefault(
+                (
+                    -1 if any(t[0].isalpha() for t, _ in terms) else part,
+                    tuple((t, 0 if t[0] == "~" else n) for t, n in terms),
+                ),
+                i,
+            )
             for i, (part, terms) in enumerate(found)
         ],
         np.int64,

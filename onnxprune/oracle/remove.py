@@ -18,13 +18,14 @@ from onnxprune.axes.bind import Binding
 from onnxprune.axes.sentence import Operand
 from onnxprune.ops import PATCHES, Kept, Op, Overlay, Patch
 from onnxprune.ops.patch import Mask
+from onnxprune.ops.stored import PARAMETERS, aligned
 from onnxprune.oracle.cases import Case
 from onnxprune.oracle.evaluate import Array, same
 from onnxprune.oracle.places import carries, keys
 from onnxprune.rewrite.apply import apply
 from onnxprune.rewrite.plan import Plan
 
-__all__ = ["Removal", "removal"]
+__all__ = ["Removal", "removal", "zero_of"]
 
 Masks = list[list[Mask]]
 
@@ -91,14 +92,23 @@ class Removal:
         except Exception as error:
             yield f"removing from {self.name} fails: {error}"
             return
-        for i, (a, b) in enumerate(zip(self.expected(), found, strict=True)):
+        wrong = self._unlike(found, self._summed())
+        if wrong and self._repeated() and not self._summed():
+            wrong = self._unlike(found, zeros=True)
+        yield from wrong
+
+    def _unlike(self, found: Sequence[Array | None], zeros: bool) -> list[str]:
+        """How results differ from what they must be."""
+        wrong = []
+        for i, (a, b) in enumerate(zip(self.expected(zeros), found, strict=True)):
             if a is None or b is None:
                 continue
             if self.name in self.rule.parsed.statistic:
                 if a.shape != b.shape:
-                    yield f"removing from {self.name} gives a result {i} of another shape"
+                    wrong.append(f"removing from {self.name} gives a result {i} of another shape")
             elif not same(a, b):
-                yield f"removing from {self.name} changes result {i}"
+                wrong.append(f"removing from {self.name} changes result {i}")
+        return wrong
 
     def inputs(self) -> list[Array | None]:
         """The operands without the indices that go."""
@@ -107,13 +117,17 @@ class Removal:
             inputs[i] = _sliced(inputs[i], masks)
         return inputs
 
-    def expected(self) -> list[Array | None]:
-        """What the results must be."""
+    def expected(self, zeros: bool) -> list[Array | None]:
+        """What the results must be.
+
+        Args:
+            zeros: Whether what goes counts as zeros in what is left.
+        """
         results = list(self.case.outputs)
-        if self._summed():
+        if zeros:
             inputs = list(self.case.inputs)
             for i, masks in enumerate(self.taken):
-                inputs[i] = _zeroed(inputs[i], masks)
+                inputs[i] = _zeroed(inputs[i], masks, zero_of(self.case, i))
             results = self.case.run(inputs)
         for i, masks in enumerate(self.given):
             results[i] = _sliced(results[i], masks)
@@ -127,6 +141,12 @@ class Removal:
         ]
         return self.name in self.rule.parsed.contracted or any(sum(found) > 1 for found in axes)
 
+    def _repeated(self) -> bool:
+        """Whether operands hold the name more than once, so that a sum over it may be hidden."""
+        operands = self.rule.parsed.inputs
+        terms = (term for operand in operands for axis in operand for term in axis.terms())
+        return sum(term.text == self.name for term in terms) > 1
+
     def model(self) -> onnx.ModelProto:
         """The case's model as the rewriter leaves it."""
         plan = Plan({}, {self.case.node: self._patch()})
@@ -136,7 +156,7 @@ class Removal:
         """What the rule itself asks for, and what the operator's own patch adds."""
         own = PATCHES.find(self.case.operator)
         patch = Patch() if own is None else own(Op(self.case.node, self.case.graph), self._kept())
-        attributes = {a: self.sizes[name] for a, name in self.rule.attributes.items()}
+        attributes = self.rule.stated(self.sizes.__getitem__)
         inputs = {
             slot: self._spelt(slot, output)
             for slot, output in self.rule.shape_inputs.items()
@@ -179,10 +199,21 @@ def _sliced(array: Array | None, masks: list[Mask]) -> Array | None:
     return array
 
 
-def _zeroed(array: Array | None, masks: list[Mask]) -> Array | None:
-    if array is None or all(mask.all() for mask in masks):
+def zero_of(case: Case, i: int) -> Array:
+    """What stands for nothing in an operand: its zero point, broadcast to it, or 0."""
+    array, node = case.inputs[i], case.node
+    slot = PARAMETERS.get((node.domain, node.op_type), {}).get(i, (None, None))[1]
+    zero = case.inputs[slot] if slot is not None and slot < len(case.inputs) else None
+    packed = node.op_type == "MatMulNBits"  # what its zeros meet is zero
+    if array is None or zero is None or packed:
+        return np.zeros(())
+    return np.broadcast_to(aligned(node, i, zero, array.shape), array.shape)
+
+
+def _zeroed(array: Array | None, masks: list[Mask], zero: Array) -> Array | None:
+    if array is None:
         return array
-    array = array.copy()
     for axis, mask in enumerate(masks):
-        np.moveaxis(array, axis, 0)[~mask] = 0
+        gone = ~mask.reshape([-1 if a == axis else 1 for a in range(array.ndim)])
+        array = np.where(gone, zero.astype(array.dtype), array)
     return array

@@ -126,7 +126,7 @@ def _bar(operator: str) -> str:
 
 def _loses(rule: Rule) -> str:
     sentence = rule.parsed
-    summed, statistic = sentence.contracted, sentence.statistic
+    statistic, summed = sentence.statistic, sentence.contracted - sentence.statistic
     passed = [name for name in sentence.names() if name not in summed | statistic]
     parts = [
         ", ".join(passed),

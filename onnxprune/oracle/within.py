@@ -6,17 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 
 from onnxprune.axes import Ids, Rule
 from onnxprune.axes.bind import Binding
 from onnxprune.axes.sentence import Axis, Operand
+from onnxprune.ops.patch import Patch
 from onnxprune.oracle.cases import Case
 from onnxprune.oracle.evaluate import Array, same
-from onnxprune.oracle.places import keys
+from onnxprune.oracle.places import Key, keys
+from onnxprune.oracle.remove import zero_of
+from onnxprune.rewrite.apply import apply
+from onnxprune.rewrite.plan import Plan
 
 __all__ = ["Selection"]
-
-Terms = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +57,7 @@ class Selection:
         try:
             if self.name in self.rule.parsed.contracted and not self._whole:
                 expected = self.case.run(self._zeroed())
-            found = self.case.run(inputs)
+            found = self.case.run(inputs, self._model())
         except Exception as error:
             yield f"{what} fails: {error}"
             return
@@ -80,8 +84,8 @@ class Selection:
                 continue
             by = next(i for i, t in enumerate(operand) if any(u.text == group for u in t.terms()))
             rows = [
-                self._sources(found, dict(key)[group])
-                for key in self._keys(operand[by], array.shape[by])
+                self._sources(found, dict(terms)[group])
+                for _, terms in self._keys(operand[by], array.shape[by])
             ]
             turned = np.moveaxis(array, (by, axis), (0, 1))
             places = np.array(rows).reshape(*np.shape(rows), *[1] * (array.ndim - 2))
@@ -92,19 +96,29 @@ class Selection:
     def _whole(self) -> bool:
         return len(self.kept[0]) == self.binding.sizes[self.name]
 
-    def _keys(self, axis: Axis, size: int) -> list[Terms]:
-        return [terms for _, terms in keys(axis, size, self.binding)]
+    def _keys(self, axis: Axis, size: int) -> list[Key]:
+        return keys(axis, size, self.binding)
 
-    def _sources(self, found: list[Terms], group: int | None = None) -> list[int]:
+    def _model(self) -> onnx.ModelProto:
+        """The case's model, its attributes stating what is left."""
+        sizes = {**self.binding.sizes, self.name: len(self.kept[0])}
+        patch = Patch(attributes=self.rule.stated(sizes.__getitem__))
+        plan = Plan({}, {self.case.node: patch})
+        return ir.to_proto(apply(self.case.graph.model, plan))
+
+    def _sources(self, found: list[Key], group: int | None = None) -> list[int]:
         """For each place that is left on an axis the index that comes there."""
         where = {key: i for i, key in enumerate(found)}
         sources = []
-        for key in found:
-            terms = dict(key)
+        for place, names in found:
+            terms = dict(names)
+            if self.name not in terms:
+                sources.append(where[place, names])
+                continue
             kept = self.kept[terms[self.rule.within[self.name]] if group is None else group]
             if terms[self.name] < len(kept):
                 terms[self.name] = int(kept[terms[self.name]])
-                sources.append(where[tuple(terms.items())])
+                sources.append(where[place, tuple(terms.items())])
         return sources
 
     def _zeroed(self) -> list[Array | None]:
@@ -115,5 +129,7 @@ class Selection:
                 numbers = np.arange(array.size).reshape(array.shape)
                 left = self.select(numbers, operand)
                 assert left is not None
-                inputs[i] = np.where(np.isin(numbers, left), array, np.zeros((), array.dtype))
+                inputs[i] = np.where(np.isin(numbers, left), array, zero_of(self.case, i)).astype(
+                    array.dtype
+                )
         return inputs

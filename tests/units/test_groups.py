@@ -279,3 +279,29 @@ def test_ratios_keep_the_best_of_every_group() -> None:
             for group in range(unit.num_groups):
                 inside = unit.groups == group
                 assert scores[inside & unit.mask].min() >= scores[inside & ~unit.mask].max()
+
+
+def test_heads_of_grouped_queries_choose_by_themselves() -> None:
+    """Every head of keys serves equally many heads of queries, whichever they are."""
+    model = proto(
+        """(float[N,5,12] x) => (float[N,5,12] y) {
+            q = MatMul(x, wq)
+            k = MatMul(x, wk)
+            v = MatMul(x, wv)
+            a = Attention<q_num_heads=6, kv_num_heads=2>(q, k, v)
+            y = MatMul(a, wo)
+        }""",
+        "wq 12 24, wk 12 8, wv 12 8, wo 24 12",
+        opset=23,
+    )
+    units = units_of(model)
+    found = {unit.name: (unit.role, unit.num_channels) for unit in units.mutable}
+    assert sorted(found.values()) == [("head", 2), ("head", 6), ("head-size", 4), ("head-size", 4)]
+    (queries,) = (unit for unit in units.mutable if unit.groups is not None)
+    assert queries.groups is not None
+    assert queries.groups.tolist() == [0, 0, 0, 1, 1, 1]
+    queries.set_mask(np.array([1, 0, 0, 0, 0, 1], bool))
+    pruned = check_pruned(model, units)
+    assert pruned.initializers["wq"].shape == (12, 8)
+    with pytest.raises(ChoiceError, match="equally many"):
+        queries.set_mask(np.array([1, 1, 0, 0, 0, 1], bool))

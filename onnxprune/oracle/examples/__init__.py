@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from onnxprune.oracle.cases import Case
+from onnxprune.oracle.examples.attention import attention
+from onnxprune.oracle.examples.fused import fused
+from onnxprune.oracle.examples.picking import picking
 from onnxprune.oracle.examples.plain import plain
+from onnxprune.oracle.examples.quantized import quantized
+from onnxprune.oracle.examples.recurrent import recurrent
 
 __all__ = ["examples"]
 
-FAMILIES = (plain,)
+FAMILIES = (attention, fused, picking, plain, quantized, recurrent)
 
 
 def examples(operators: Collection[str]) -> Iterator[Case]:

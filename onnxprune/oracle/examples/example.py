@@ -27,6 +27,8 @@ class Example:
         opset: The version of ONNX's operators.
         results: How many results it has; None for one that is left out.
         attributes: Its attributes.
+        definition: What the operator does, as a function of ONNX's operators in ONNX's text, where
+            nothing here runs it.
     """
 
     operator: str
@@ -34,6 +36,7 @@ class Example:
     opset: int = 21
     results: tuple[str, ...] = ("y0",)
     attributes: Mapping[str, object] = field(default_factory=dict)
+    definition: str = ""
 
     def case(self, name: str, seed: int) -> Case | None:
         """The example as a case, None if nothing here can run it.
@@ -68,6 +71,8 @@ class Example:
         if domain:
             imports.append(onnx.helper.make_opsetid(domain, 1))
         model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=10)
+        if self.definition:
+            model.functions.append(onnx.parser.parse_function(self.definition))
         return case_of(name, model, [x for _, x in given])
 
 
