@@ -25,6 +25,7 @@ from onnxprune.ops import (  # noqa: F401 - importing a family registers it; kee
     fused_products,
     indexing,
     layout,
+    linear_attention,
     matmul,
     normalization,
     ordered,
