@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxprune.errors import LoadError
 
-__all__ = ["check_names", "check_structure", "sort"]
+__all__ = ["check_names", "check_structure", "check_types", "sort"]
 
 _OLDEST_OPSET = 7
 
@@ -48,6 +48,27 @@ def check_names(proto: onnx.ModelProto) -> None:
                     "already; names must be unique, export it again"
                 )
             computed.add(name)
+
+
+def check_types(proto: onnx.ModelProto) -> None:
+    """Check that nothing in the model is a map, which parsers cannot read.
+
+    Args:
+        proto: The model.
+
+    Raises:
+        LoadError: If it gives or takes a map, as classifiers of classical machine learning do.
+    """
+    graph = proto.graph
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        kind = info.type
+        while kind.HasField("sequence_type"):
+            kind = kind.sequence_type.elem_type
+        if kind.HasField("map_type"):
+            raise LoadError(
+                f"{info.name!r} is a map from keys to values, which is not supported; export the "
+                "model without ZipMap"
+            )
 
 
 def check_structure(model: ir.Model) -> None:

@@ -88,12 +88,13 @@ def drop_from_inputs(model: ir.Model) -> None:
 
 
 def unshare(model: ir.Model, untie: bool = False) -> None:
-    """Give each use of a shared 1-D initializer of numbers its own copy of it.
+    """Give each use of an initializer of numbers that is shared by chance its own copy of it.
 
-    Exporters merge equal tensors, so that for example all zero biases of a network are one. Seen
-    as one tensor they would tie layers to each other that have nothing in common. The first use
-    keeps the original, the others get copies called ``name__2``, ``name__3``... Larger tensors
-    stay shared: those are tied on purpose, like an embedding and the projection to the vocabulary.
+    Exporters merge equal tensors, so that for example all zero biases of a network are one, or the
+    zeros that states start from. Seen as one tensor they would tie layers to each other that have
+    nothing in common. The first use keeps the original, the others get copies called ``name__2``,
+    ``name__3``... Of tensors that are no vectors, those stay shared whose elements differ: they
+    are tied on purpose, like an embedding and the projection to the vocabulary.
 
     Args:
         model: The model, changed in place.
@@ -106,7 +107,7 @@ def unshare(model: ir.Model, untie: bool = False) -> None:
         tensor = value.const_value
         if tensor is None or len(value.uses()) < 2 or not may_shrink(tensor.dtype):
             continue
-        if len(tensor.shape) != 1 and not untie:
+        if not (untie or len(tensor.shape) == 1 or _is_uniform(tensor)):
             continue
         uses = sorted(value.uses(), key=lambda use: (order[use.node], use.idx))
         for use in uses[0 if value.is_graph_output() else 1 :]:
@@ -143,6 +144,13 @@ def merge_copies(model: ir.Model) -> None:
             if first is not value and not value.is_graph_output():
                 value.replace_all_uses_with(first)
                 del initializers[str(value.name)]
+
+
+def _is_uniform(tensor: ir.TensorProtocol) -> bool:
+    """Whether there are several elements, all the same; a few tell of most that they are not."""
+    elements = tensor.numpy().reshape(-1)
+    head = elements[:64]
+    return elements.size > 1 and bool((head == head[0]).all() and (elements == head[0]).all())
 
 
 def _is_weight(value: ir.Value) -> bool:

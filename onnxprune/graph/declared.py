@@ -1,4 +1,4 @@
-"""The shapes that a model's author declared for its inputs and outputs."""
+"""The shapes that a model's author declared: of inputs, outputs, and where no rule tells them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from onnxprune.graph.guards import MOST_RANK
+from onnxprune.graph.opaque import opaque
 
 __all__ = ["declared_shapes"]
 
@@ -23,7 +24,8 @@ def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
     Inside, outputs of the main graph have no shape, and the dimensions of inputs are static sizes,
     plain identifiers, or sums and products of these. Exporters write other things as well
     (``batch-size``, ``?``, -1), which engines would read as arithmetic or refuse. Dimensions that
-    nobody named are called after the input, ``x_dim_0``.
+    nobody named are called after the input, ``x_dim_0``. What operators compute that nothing is
+    known of has static sizes and those of inputs.
 
     Args:
         model: The model. Its outputs may be replaced inside by others, in the same order.
@@ -32,19 +34,29 @@ def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
         The shape that each output of the main graph was declared to have.
     """
     inputs = [(value, value.shape) for graph in model.graphs() for value in graph.inputs]
+    computed = [(value, value.shape) for value in _untold(model)]
     outputs = [value.shape for value in model.graph.outputs]
     clean = _Cleaner(model)
     for value in model.graph.outputs:
         value.shape = None
     for value, shape in inputs:
         value.shape = clean(shape, value.name)
+    for value, shape in computed:
+        value.shape = clean.familiar(shape)
     try:
         yield tuple(clean(shape) for shape in outputs)
     finally:
-        for value, shape in inputs:
+        for value, shape in (*inputs, *computed):
             value.shape = shape
         for value, shape in zip(model.graph.outputs, outputs, strict=True):
             value.shape = shape
+
+
+def _untold(model: ir.Model) -> Iterator[ir.Value]:
+    """What nodes compute that only the author can tell the shape of."""
+    for node in model.graph.all_nodes():
+        if opaque(node):
+            yield from (value for value in node.outputs if not value.is_graph_output())
 
 
 class _Cleaner:
@@ -71,6 +83,13 @@ class _Cleaner:
                 clean = self._identifier(f"{owner}_dim_{axis}")
             sizes.append(clean)
         return ir.Shape(sizes)
+
+    def familiar(self, shape: ir.Shape | None) -> ir.Shape | None:
+        """Return a shape of static sizes and those symbols that inputs have, the rest unknown."""
+        if shape is None or len(shape) > MOST_RANK:
+            return None
+        sizes = (self._size(size) for size in shape)
+        return ir.Shape(n if isinstance(n, int) or n in self._symbols else None for n in sizes)
 
     def _size(self, size: int | ir.SymbolicDim) -> int | str | None:
         if isinstance(size, int):

@@ -19,7 +19,7 @@ def may_shrink(dtype: ir.DataType | None) -> bool:
 
 
 def is_weight(dtype: ir.DataType | None) -> bool:
-    """Whether elements of this type count as parameters: floats, and integers of up to 8 bits."""
+    """Whether elements of this type count as parameters: floats, and integers of up to 16 bits."""
     if dtype is None or not may_shrink(dtype):
         return False
-    return dtype.is_floating_point() or dtype.bitwidth <= 8
+    return dtype.is_floating_point() or dtype.bitwidth <= 16

@@ -16,6 +16,8 @@ import onnx_ir as ir
 from onnxprune.graph import shapes
 from onnxprune.graph.declared import declared_shapes
 from onnxprune.graph.names import value_names
+from onnxprune.graph.picks import pick_from_parts
+from onnxprune.graph.sweep import release_lost
 
 __all__ = ["FOLDED", "fold"]
 
@@ -102,6 +104,8 @@ def fold(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
     try:
         with declared_shapes(attempt):
             shapes.propagate(attempt)
+            if not untouched:
+                pick_from_parts(attempt)
             fold_constants(
                 attempt,
                 input_size_limit=_LARGEST_RESULT,
@@ -109,6 +113,7 @@ def fold(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
                 should_fold=_Policy(untouched),
             )
             shapes.forget(attempt)
+            release_lost(attempt)
     except Exception as error:
         logger.warning("constants are left unfolded: %s: %s", type(error).__name__, error)
         return model

@@ -50,11 +50,13 @@ def distrusted(node: ir.Node) -> bool:
 
     It takes an operand of which it knows nothing, or only at run time, for one that is not there:
     an Expand of anything for one of a scalar, a Split into given parts for one into equal parts, a
-    Squeeze of given axes for one of all. And it forgets the axis of a Unique, and that a Resize
-    may keep the aspect ratio.
+    Squeeze of given axes for one of all. And it forgets the axis of a Unique, that a Resize may
+    keep the aspect ratio, and that a FusedMatMul may have its batch inside of a matrix.
     """
     if _shapeless(node):
         return True
+    if node.op_type == "FusedMatMul":
+        return any(integer(node, f"transBatch{operand}") for operand in "AB")
     if node.domain != "":
         return False
     if node.op_type in ("Split", "Squeeze"):

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from onnxprune.errors import LoadError
 from onnxprune.graph import read
-from onnxprune.graph.check import check_names, check_structure, sort
+from onnxprune.graph.check import check_names, check_structure, check_types, sort
 from onnxprune.graph.graph import Graph, Source
 from onnxprune.graph.normalise import normalise
 from onnxprune.graph.quiet import quiet
@@ -98,6 +98,7 @@ def _build(model: ir.Model, source: Source, untouched: Set[str], untie: bool) ->
 
 def _deserialise(proto: onnx.ModelProto, folder: Path | None) -> ir.Model:
     check_names(proto)
+    check_types(proto)
     model: ir.Model = ir.from_proto(proto)
     check_structure(model)
     sort(model)

@@ -14,6 +14,7 @@ from onnxprune.errors import SaveError
 from onnxprune.graph import wire
 from onnxprune.graph.constants import merge_copies
 from onnxprune.graph.graph import Graph
+from onnxprune.graph.opaque import opaque
 from onnxprune.graph.quiet import quiet
 
 __all__ = ["check_target", "save"]
@@ -163,12 +164,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _stripped(model: ir.Model) -> ir.Model:
-    """Clone a model without annotations of intermediate values and without loose data."""
+    """Clone a model without loose data and without annotations that can be told again."""
     clone = model.clone()
     merge_copies(clone)
     for graph in clone.graphs():
         for value in (output for node in graph for output in node.outputs):
-            if not value.is_graph_output():
+            if not value.is_graph_output() and not (value.shape and opaque(value.producer())):
                 value.shape = None
                 value.type = value.type if _annotated(value) else None
         for value in graph.initializers.values():

@@ -17,6 +17,7 @@ from onnxprune.graph import engine
 from onnxprune.graph.declared import declared_shapes
 from onnxprune.graph.dims import Dim
 from onnxprune.graph.nested import constant
+from onnxprune.graph.opaque import opaque
 from onnxprune.graph.symbols import Symbols
 
 __all__ = ["all_values", "forget", "infer", "propagate"]
@@ -35,8 +36,9 @@ _Numbers = Mapping[ir.Value, tuple[Dim | None, ...]]
 def infer(model: ir.Model) -> tuple[_Dims, _Numbers]:
     """Infer shapes and shape-like numbers; the model itself is left without annotations.
 
-    Declared shapes of graph inputs are trusted, those of intermediate values are ignored and
-    removed, those of graph outputs count where inference finds nothing.
+    Declared shapes of graph inputs are trusted. Those of intermediate values are ignored and
+    removed, unless an operator computes them that nothing is known of; these and those of graph
+    outputs count where inference finds nothing.
 
     Args:
         model: A model whose nodes are in topological order. Data types found on the way stay on
@@ -79,12 +81,15 @@ def propagate(model: ir.Model) -> None:
 
 
 def forget(model: ir.Model) -> None:
-    """Remove what inference wrote on the values that nodes compute, data types excepted."""
+    """Remove what inference wrote on the values that nodes compute, data types excepted.
+
+    Shapes that only the model's author can tell stay.
+    """
     for value in all_values(model):
         value.metadata_props.pop(SYM_DATA_KEY, None)
         if value.producer() is None:
             continue
-        if not value.is_graph_output():
+        if not value.is_graph_output() and not opaque(value.producer()):
             value.shape = None
         value.const_value = None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from onnxprune.graph.contributed import CONTRIBUTED, contributed
 from onnxprune.graph.fallback import merge
 from onnxprune.graph.nested import constant, integer
 
@@ -29,12 +30,16 @@ def supplement(context: ShapeInferenceContext, node: ir.Node) -> None:
     """
     if node.op_type == "ReduceProd" and node.domain == "":
         _multiply(context, node)
-    rule = _RULES.get(node.op_type) if node.domain == "" else None
+    rule = contributed if node.domain == CONTRIBUTED else _RULES.get(_name(node))
     if rule is None or not node.inputs or node.inputs[0] is None:
         return
     sizes = rule(context, node)
     if sizes is not None:
         node.outputs[0].shape = merge(ir.Shape(sizes), node.outputs[0].shape)
+
+
+def _name(node: ir.Node) -> str:
+    return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
 
 
 def _multiply(context: ShapeInferenceContext, node: ir.Node) -> None:
@@ -57,6 +62,12 @@ def _like(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | No
         return None
     result.type = result.type or value.type
     return list(value.shape)
+
+
+def _pixels(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | None:
+    """Some of the pixels of an image."""
+    shape = _like(context, node)
+    return None if shape is None else [*shape[:2], *[None] * len(shape[2:])]
 
 
 def _filled(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | None:
@@ -93,8 +104,17 @@ def _times(size: _Size, scale: float) -> _Size:
 
 
 _RULES: dict[str, Callable[[ShapeInferenceContext, ir.Node], Sequence[_Size] | None]] = {
+    "Affine": _like,
     "ConstantOfShape": _filled,
+    "Crop": _pixels,
     "GroupNormalization": _like,
+    "LayerNormalization": _like,
+    "MemcpyFromHost": _like,
+    "MemcpyToHost": _like,
+    "ParametricSoftplus": _like,
     "Resize": _scaled,
+    "Scale": _like,
+    "ScaledTanh": _like,
     "Upsample": _scaled,
+    "ai.onnx.ml::Normalizer": _like,
 }

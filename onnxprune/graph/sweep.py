@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from onnxprune.graph.nested import graphs_of
 
-__all__ = ["sweep"]
+__all__ = ["release_lost", "sweep"]
 
 
 def sweep(model: ir.Model) -> None:
@@ -20,6 +20,21 @@ def sweep(model: ir.Model) -> None:
         for name, value in list(graph.initializers.items()):
             if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
                 del graph.initializers[name]
+
+
+def release_lost(model: ir.Model) -> None:
+    """Let values forget readers that are in no graph any more: those of a branch never taken.
+
+    Args:
+        model: The model, changed in place.
+    """
+    living = set(model.graph.all_nodes())
+    for graph in model.graphs():
+        computed = (value for node in graph for value in node.outputs)
+        for value in (*graph.inputs, *graph.initializers.values(), *computed):
+            for use in list(value.uses()):
+                if use.node not in living:
+                    use.node.replace_input_with(use.idx, None)
 
 
 def _sweep_nodes(graph: ir.Graph) -> None:

@@ -51,7 +51,7 @@ LIMITS = (
     ),
     Limit(("SoftmaxCrossEntropyLoss",), "everywhere", "a loss belongs to training", barred=True),
     Limit(
-        ("CastLike",),
+        ("CastLike", "CausalConvWithState"),
         "next to an empty tensor",
         "nothing is said of nodes with empty tensors",
         barred=True,
@@ -77,6 +77,17 @@ LIMITS = (
         "the axis along which it finds the largest entry",
         "without that entry it would find another",
     ),
+    Limit(
+        ("com.microsoft::Inverse",),
+        "the rows and columns",
+        "the inverse of a part of a matrix is no part of its inverse",
+    ),
+    Limit(
+        ("ai.onnx.ml::ArrayFeatureExtractor", "ai.onnx.ml::TreeEnsemble"),
+        "rows",
+        "they are what is fed at once, and their number is no matter of the model",
+        barred=True,
+    ),
     Limit(("Det",), "a batch of matrices", "it is not told from the matrices", barred=True),
     Limit(
         ("AffineGrid", "NonMaxSuppression"),
@@ -89,6 +100,11 @@ LIMITS = (
         "a tensor that may be absent",
         "whether it is there is known only at run time",
         barred=True,
+    ),
+    Limit(
+        ("com.microsoft::MoE",),
+        "the size of its tokens",
+        "its result has the size of what it is given, which it sums over as well",
     ),
     Limit(
         ("Unique",), "everywhere", "how many slices differ is known only at run time", barred=True

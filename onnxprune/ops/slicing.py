@@ -105,13 +105,18 @@ def pad_patch(op: Op, kept: Kept) -> Patch:
         mask = kept.output(0, axis)
         if mask is not None and before is not None and after is not None:
             new |= {i: int(mask[:before].sum()), j: int(mask[len(mask) - after :].sum())}
-    return renumbered(op, "pads", 1, 11, new)
+    return renumbered(op, "pads", 1, _since(op), new)
 
 
 def _pads(op: Op) -> dict[int, tuple[int, int | None, int, int | None]]:
     """Axis -> position and value of the amount that is added before, and of the one after."""
-    pads, rank = op.known("pads", 1, 11), len(op.shape(0))
+    pads, rank = op.known("pads", 1, _since(op)), len(op.shape(0))
     axes = [axis % rank for axis in (op.ints(3) or range(rank))]
     if pads is None or len(pads) != 2 * len(axes):
         raise Unknown("how much it adds is missing")
     return {axis: (i, pads[i], len(axes) + i, pads[len(axes) + i]) for i, axis in enumerate(axes)}
+
+
+def _since(op: Op) -> int:
+    """The version of its domain since which a Pad has its amounts as an input."""
+    return 1 if op.node.domain == "com.microsoft" else 11

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
 from onnxprune.graph.names import Namer, value_names
+from onnxprune.graph.opaque import opaque
 from onnxprune.ops import Overlay, Patch
 from onnxprune.rewrite.plan import Plan
 
@@ -26,12 +27,12 @@ def apply(model: ir.Model, plan: Plan) -> ir.Model:
 
     Returns:
         The smaller model. Weights are sliced when they are read; shapes of intermediate values
-        are gone.
+        are gone, where they can be told again.
     """
     clone = model.clone()
     twin = dict(zip(model.graph.all_nodes(), clone.graph.all_nodes(), strict=True))
     for value in (v for node in twin.values() for v in node.outputs):
-        if not value.is_graph_output():
+        if not value.is_graph_output() and not opaque(value.producer()):
             value.shape = None
     for graph, copy in zip(model.graphs(), clone.graphs(), strict=True):
         border = (*graph.inputs, *graph.outputs), (*copy.inputs, *copy.outputs)

@@ -340,3 +340,22 @@ def test_weights_that_are_to_stay_as_they_are() -> None:
     np.testing.assert_array_equal(weight.numpy(), tensor("weight", 4, 6).numpy())
     same_answers(model, graph.model, {"x": floats(2, 6)})
     assert operators(load(model).model) == ["MatMul", "Div", "Mul"]
+
+
+def test_a_branch_that_is_never_taken_is_forgotten() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    g (float[2,4] x) => (float[2,4] y) {
+      z = Add (x, bias)
+      never = Constant <value = bool {0}> ()
+      y = If (never) <
+        then_branch = t () => (float[2,4] a) { s = Sub (z, bias) a = Mul (s, scale) },
+        else_branch = e () => (float[2,4] b) { b = Mul (z, bias) }
+      >
+    }
+    """
+    model = text_model(text, tensor("bias", 4), tensor("scale", 4))
+    graph = load(model)
+    assert operators(graph.model) == ["Add", "Mul"]
+    assert set(graph.initializers) == {"bias", "bias__2"}
+    same_answers(model, graph.model, {"x": floats(2, 4)})

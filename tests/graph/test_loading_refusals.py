@@ -212,6 +212,19 @@ def test_a_sparse_initializer() -> None:
     assert "sparse initializers" in refusal(proto)
 
 
+@pytest.mark.parametrize("nested", [False, True], ids=["map", "sequence of maps"])
+def test_a_classifier_that_answers_with_a_map(nested: bool) -> None:
+    proto = ir.to_proto(cnn())
+    keys = onnx.helper.make_map_type_proto(
+        onnx.TensorProto.INT64, onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [])
+    )
+    kind = onnx.helper.make_sequence_type_proto(keys) if nested else keys
+    proto.graph.output.append(onnx.helper.make_value_info("scores", kind))
+    message = refusal(proto)
+    assert "'scores' is a map" in message
+    assert "without ZipMap" in message
+
+
 def test_raw_data_that_contradict_their_shape() -> None:
     proto = ir.to_proto(cnn())
     proto.graph.initializer[0].dims[0] = 5

@@ -135,6 +135,16 @@ class TestUnsharing:
         assert names == ["x", "s", "b", "b__2", "s__2"]
         same_answers(model, graph.model, {"x": floats(1, 4, 2, 2)})
 
+    def test_a_matrix_of_equal_elements_is_shared_by_chance(self) -> None:
+        text = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[3,4] x) => (float[3,4] y) { a = Add (x, z) y = Mul (a, z) }
+        """
+        model = text_model(text, ir.Tensor(np.full((3, 4), 2, np.float32), name="z"))
+        graph = load(model)
+        assert set(graph.initializers) == {"z", "z__2"}
+        same_answers(model, graph.model, {"x": floats(3, 4)})
+
     def test_matrices_and_integers_stay_shared(self) -> None:
         text = """
         <ir_version: 8, opset_import: ["" : 17]>

@@ -95,9 +95,8 @@ def _group_normalization(call: Call) -> Masked:
     return _affine(normal, _channelwise(scale, len(x.shape)), _channelwise(shift, len(x.shape)))
 
 
-def _stashed(call: Call) -> tuple[Masked, torch.dtype]:
-    """The input in the type that statistics are taken in, and its own type."""
-    x = call[0]
+def _stashed(call: Call, x: Masked) -> tuple[Masked, torch.dtype]:
+    """An operand in the type that statistics are taken in, and its own type."""
     dtype = torch.float32 if call.attribute("stash_type", 1) == 1 else x.value.dtype
     if x.value.dtype == torch.float64:
         dtype = torch.float64
@@ -106,7 +105,7 @@ def _stashed(call: Call) -> tuple[Masked, torch.dtype]:
 
 @operator("LayerNormalization")
 def _layer_normalization(call: Call) -> list[Masked]:
-    x, dtype = _stashed(call)
+    x, dtype = _stashed(call, call[0])
     axes = range(call.attribute("axis", -1) % x.value.ndim, x.value.ndim)
     epsilon = call.attribute("epsilon", 1e-5)
     mean, variance = _moments(x, axes)
@@ -118,11 +117,24 @@ def _layer_normalization(call: Call) -> list[Masked]:
 
 @operator("RMSNormalization")
 def _rms_normalization(call: Call) -> Masked:
-    x, dtype = _stashed(call)
+    return rms_normalization(call, call[0], call[1])[0]
+
+
+def rms_normalization(call: Call, x: Masked, scale: Masked, epsilon: float = 1e-5) -> list[Masked]:
+    """An operand over the root of its mean square, scaled, and one over that root.
+
+    Args:
+        call: The node, whose attributes say along which axes and how.
+        x: The operand.
+        scale: The scale.
+        epsilon: What is added to the mean square if the node does not say.
+    """
+    x, dtype = _stashed(call, x)
     axes = range(call.attribute("axis", -1) % x.value.ndim, x.value.ndim)
     square = (x.value * x.value).sum(tuple(axes), keepdim=True) / count_present(x, axes)
-    normal = (x.value * torch.rsqrt(square + call.attribute("epsilon", 1e-5))).to(dtype)
-    return _affine(Masked(normal, x.levels, x.born - set(axes)), call[1], None)
+    inverse = torch.rsqrt(square + call.attribute("epsilon", epsilon))
+    normal = Masked((x.value * inverse).to(dtype), x.levels, x.born - set(axes))
+    return [_affine(normal, scale, None), reduced(x, axes, inverse)]
 
 
 @operator("MeanVarianceNormalization")
