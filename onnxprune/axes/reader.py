@@ -114,7 +114,8 @@ class Reader:
             label = factor.label
             if label is None:
                 atom = self.atoms.fresh(1).reshape(1, 1)
-                self.atoms.freeze(atom, factor.why or self.conflict)
+                alone = self.why("operator", "a part of this axis has a single index")
+                self.atoms.freeze(atom, factor.why or alone)
                 label = np.repeat(atom, factor.size, axis=0)
             labels.append(label)
         width = max(label.shape[1] for label in labels)
