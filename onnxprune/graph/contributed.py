@@ -180,6 +180,29 @@ def _padded(context: ShapeInferenceContext, node: ir.Node) -> _Sizes | None:
     return [size + more if more else size for size, more in zip(sizes, sums, strict=True)]
 
 
+def _pooled(operator: str) -> _Rule:
+    """A pooling whose channels may stand last."""
+    first, last = _alike(operator, 1), _channels_last(operator)
+
+    def rule(context: ShapeInferenceContext, node: ir.Node) -> _Sizes | None:
+        return (last if integer(node, "channels_last") else first)(context, node)
+
+    return rule
+
+
+def _typed(rule: _Rule, i: int, otherwise: ir.DataType = ir.DataType.UINT8) -> _Rule:
+    """The result has the type of an operand, or another where that is missing."""
+
+    def typed(context: ShapeInferenceContext, node: ir.Node) -> _Sizes | None:
+        value = node.inputs[i] if i < len(node.inputs) else None
+        dtype = otherwise if value is None else value.dtype
+        if dtype is not None:
+            node.outputs[0].type = ir.TensorType(dtype)
+        return rule(context, node)
+
+    return typed
+
+
 _RULES: dict[str, _Rule] = {
     "BiasDropout": _like,
     "BitmaskBiasDropout": _like,
@@ -187,6 +210,8 @@ _RULES: dict[str, _Rule] = {
     "CDist": _rows,
     "ConvTransposeWithDynamicPads": _transposed,
     "CropAndResize": _cropped,
+    "DequantizeLinear": _typed(_like, 1),
+    "DynamicQuantizeMatMul": _alike("MatMul", 2),
     "ExpandDims": _expanded,
     "FusedConv": _alike("Conv", 2),
     "FusedGemm": _alike("Gemm", 2),
@@ -195,12 +220,16 @@ _RULES: dict[str, _Rule] = {
     "GatherND": _alike("GatherND", 2),
     "GridSample": _alike("GridSample", 2),
     "Inverse": _like,
+    "MatMulIntegerToFloat": _typed(_alike("MatMul", 2), 2),
     "MaxpoolWithMask": _alike("MaxPool", 1),
     "MurmurHash3": _like,
     "NhwcConv": _channels_last("Conv"),
     "NhwcFusedConv": _channels_last("Conv"),
     "NhwcMaxPool": _channels_last("MaxPool"),
     "Pad": _padded,
+    "QLinearAveragePool": _pooled("AveragePool"),
+    "QLinearGlobalAveragePool": _pooled("GlobalAveragePool"),
+    "QuantizeLinear": _typed(_like, 2),
     "Trilu": _like,
     "WordConvEmbedding": _rows,
 }

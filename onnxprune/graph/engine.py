@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from onnxprune.graph import fallback, loops
 from onnxprune.graph.corrections import correct
-from onnxprune.graph.decisions import decide
+from onnxprune.graph.elements import tell_elements
 from onnxprune.graph.expressions import manageable
 from onnxprune.graph.guards import MOST_RANK, distrusted, implausible, lengthy, misled
 from onnxprune.graph.supplements import supplement
@@ -92,7 +92,7 @@ class _Walk:
             if not answered and not bodies:
                 fallback.ask(node, self._model)
             supplement(self._context, node)
-            decide(self._context, node, self._sizes)
+            tell_elements(self._context, node, self._sizes)
         for body in bodies:
             loops.settle(node, body)
         for value in node.outputs:

@@ -45,14 +45,20 @@ def _count(value: ir.Value | None) -> int:
     return _length(value)
 
 
+_POOLS = {"QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearReduceMean"}
+
+
 def distrusted(node: ir.Node) -> bool:
     """Tell whether onnx-shape-inference is known to be wrong about a node.
 
     It takes an operand of which it knows nothing, or only at run time, for one that is not there:
     an Expand of anything for one of a scalar, a Split into given parts for one into equal parts, a
     Squeeze of given axes for one of all. And it forgets the axis of a Unique, that a Resize may
-    keep the aspect ratio, and that a FusedMatMul may have its batch inside of a matrix.
+    keep the aspect ratio, that a FusedMatMul may have its batch inside of a matrix, and that
+    quantised poolings change sizes.
     """
+    if node.op_type in _POOLS:
+        return True
     if _shapeless(node):
         return True
     if node.op_type == "FusedMatMul":

@@ -1,4 +1,4 @@
-"""Sizes that are chosen by comparisons: what can be told without running, and what cannot."""
+"""Sizes that are divided or chosen: what can be told without running, and what cannot."""
 
 from __future__ import annotations
 
@@ -57,3 +57,47 @@ def test_what_is_chosen(condition: str, chosen: list[int | None]) -> None:
     if condition == "Equal(shape, shape)":
         assert [e.symbol for e in elements or () if e is not None and e.dynamic] == ["N", "S"]
     assert known == chosen
+
+
+@pytest.mark.parametrize(
+    ("quotient", "told"),
+    [
+        ("Div(four, two)", "2"),
+        ("Div(five, two)", "2"),
+        ("Div(minus, two)", "-2"),
+        ("Div(five, zero)", None),
+        ("Div(large, four)", "N"),
+        ("Div(large, two)", "2*N"),
+        ("Div(large, five)", None),
+        ("Div(large, n)", "4"),
+        ("Div(less, two)", None),  # a difference of sizes may be negative
+        ("Div(free, two)", None),
+    ],
+)
+def test_quotients(quotient: str, told: str | None) -> None:
+    model = proto(
+        f"""(float[N,3] x, int64[1] free) => (int64[1] y) {{
+            n = Shape<start=0, end=1>(x)
+            large = Mul(n, four)
+            less = Sub(large, four)
+            y = {quotient}
+        }}""",
+        zero=ints(0), two=ints(2), four=ints(4), five=ints(5), minus=ints(-4),
+    )  # fmt: skip
+    graph = load(model)
+    (element,) = graph.elements(graph.outputs[0]) or [None]
+    assert (None if element is None else str(element)) == told
+
+
+def test_a_quotient_of_floats_is_not_that_of_integers() -> None:
+    model = proto(
+        """(float[N,7] x) => (float[1] y) {
+            n = Shape<start=1, end=2>(x)
+            f = Cast<to=1>(n)
+            t = Cast<to=1>(two)
+            y = Div(f, t)
+        }""",
+        two=ints(2),
+    )
+    graph = load(model)
+    assert graph.elements(graph.outputs[0]) is None

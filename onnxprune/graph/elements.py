@@ -1,6 +1,7 @@
-"""Comparisons of sizes, and what is chosen by them, where they can be told without running.
+"""Elements of small integer tensors that onnx-shape-inference does not tell.
 
-Exporters write ``Where(Equal(target, -1), ones, target)`` for the target of an Expand.
+Exporters write ``Where(Equal(target, -1), ones, target)`` for the target of an Expand, and divide
+the size of a layer by the number of its heads.
 """
 
 from __future__ import annotations
@@ -15,36 +16,37 @@ from onnxprune.graph.expressions import symbols_of
 if TYPE_CHECKING:
     from onnx_shape_inference import ShapeInferenceContext
 
-__all__ = ["decide"]
+__all__ = ["tell_elements"]
 
 _Item = int | ir.SymbolicDim
 _Items = Sequence[_Item]
 
+_OPERANDS = {"Div": 2, "Equal": 2, "Where": 3}
+_WHOLE = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL)
 
-def decide(context: ShapeInferenceContext, node: ir.Node, sizes: Set[str]) -> None:
-    """Tell the elements of an Equal, or of a Where whose condition is known, if they can be told.
+
+def tell_elements(context: ShapeInferenceContext, node: ir.Node, sizes: Set[str]) -> None:
+    """Tell the elements of a quotient, a comparison, or what is chosen by one, if that is possible.
 
     Args:
         context: The run of the shape inference.
         node: The node, to which all other rules have been applied.
         sizes: Symbols that are sizes of inputs, and therefore not negative.
     """
-    if node.domain != "" or node.op_type not in ("Equal", "Where"):
+    operands = _OPERANDS.get(node.op_type) if node.domain == "" else None
+    if operands is None:
         return
     given = [None if value is None else context.get_symbolic_value(value) for value in node.inputs]
     known = [items for items in given if items is not None]
     output = node.outputs[0]
     flat = output.shape is not None and len(output.shape) < 2
-    if not flat or len(known) != {"Equal": 2, "Where": 3}[node.op_type]:
+    if not flat or len(known) != operands or output.dtype not in _WHOLE:
         return
     length = max(map(len, known))
     if any(len(items) not in (1, length) for items in known):
         return
     columns = [items if len(items) == length else [*items] * length for items in known]
-    results = [
-        _equal(row[0], row[1], sizes) if node.op_type == "Equal" else _chosen(*row)
-        for row in zip(*columns, strict=True)
-    ]
+    results = [_result(node.op_type, row, sizes) for row in zip(*columns, strict=True)]
     if all(result is None for result in results):
         return
     before = context.get_symbolic_value(output) or [None] * length
@@ -55,6 +57,27 @@ def decide(context: ShapeInferenceContext, node: ir.Node, sizes: Set[str]) -> No
             for new, old in zip(results, before, strict=True)
         ],
     )
+
+
+def _result(op_type: str, row: _Items, sizes: Set[str]) -> _Item | None:
+    if op_type == "Where":
+        return _chosen(*row)
+    told = _equal if op_type == "Equal" else _quotient
+    return told(row[0], row[1], sizes)
+
+
+def _quotient(a: _Item, b: _Item, sizes: Set[str]) -> _Item | None:
+    """The quotient, rounded down, if neither is negative and symbols divide without a rest."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b if a >= 0 and b > 0 else None
+    divides = b > 0 if isinstance(b, int) else _is_size(b, sizes)
+    if isinstance(a, int) or not divides or not _is_size(a, sizes):
+        return None
+    quotient = a // b
+    text = quotient.value if isinstance(quotient, ir.SymbolicDim) else None
+    if text is None:
+        return None
+    return int(text) if text.isdecimal() else None if "(" in text or "/" in text else quotient
 
 
 def _equal(a: _Item, b: _Item, sizes: Set[str]) -> int | None:
