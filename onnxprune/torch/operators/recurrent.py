@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -31,6 +33,18 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "Softsign": torch.nn.functional.softsign,
     "Tanh": torch.tanh,
 }
+_SCALED: dict[str, Callable[..., Tensor]] = {
+    "Affine": lambda x, alpha, beta: alpha * x + beta,
+    "Elu": lambda x, alpha, beta: torch.where(x < 0, alpha * torch.expm1(x), x),
+    "HardSigmoid": lambda x, alpha, beta: (alpha * x + beta).clamp(0, 1),
+    "LeakyRelu": lambda x, alpha, beta: torch.where(x < 0, alpha * x, x),
+    "ScaledTanh": lambda x, alpha, beta: alpha * torch.tanh(beta * x),
+    "ThresholdedRelu": lambda x, alpha, beta: torch.where(x > alpha, x, 0.0),
+}
+_ALPHAS = {"Elu": 1.0, "HardSigmoid": 0.2, "LeakyRelu": 0.01}
+_BETAS = {"HardSigmoid": 0.5}
+"""Where a scale is not told; for others the specification has none that runtimes agree on."""
+_BIASED = {"Affine", "HardSigmoid", "ScaledTanh"}
 
 _State = tuple[Tensor, ...]
 
@@ -101,15 +115,14 @@ def _recurrent(call: Call) -> list[Masked]:
     steps, batch, _ = x.shape
     directions, _, size = call.tensor(2).shape
     hidden_levels = _hidden_levels(call, gates, directions, size)
-    lengths = call.optional(4)
-    if lengths is not None and bool((lengths.value != steps).any()):
-        raise call.refuse("sequences of different length")
+    lengths = call.optional_setting(4)
+    running = None if lengths is None else torch.arange(steps)[:, None] < lengths  # (t, b)
     starts = [call.optional(i) for i in ((5, 6) if kind == "LSTM" else (5,))]
     outputs, finals = [], []
     for d in range(directions):
         state = tuple(_start(s, x, (directions, batch, size), batch_first)[d] for s in starts)
         backward = call.attribute("direction", "forward") == "reverse" or d == 1
-        y, state = _run(call, d, x.flip(0) if backward else x, state)
+        y, state = _run(call, d, _turned(x, backward), _turned(running, backward), state)
         outputs.append(y.flip(0) if backward else y)
         finals.append(state)
     value = torch.stack(outputs, 1)  # (t, d, b, h)
@@ -136,8 +149,18 @@ def _start(
     return given.value.transpose(0, 1) if batch_first else given.value
 
 
-def _run(call: Call, d: int, x: Tensor, state: _State) -> tuple[Tensor, _State]:
-    """Run one direction over the whole sequence."""
+@overload
+def _turned(x: Tensor, backward: bool) -> Tensor: ...
+@overload
+def _turned(x: Tensor | None, backward: bool) -> Tensor | None: ...
+def _turned(x: Tensor | None, backward: bool) -> Tensor | None:
+    return x.flip(0) if backward and x is not None else x
+
+
+def _run(
+    call: Call, d: int, x: Tensor, running: Tensor | None, state: _State
+) -> tuple[Tensor, _State]:
+    """Run one direction over the whole sequence; where a row does not run, its state waits."""
     kind = call.operator
     weight, recurrent = call.tensor(1)[d], call.tensor(2)[d]
     bias, peephole = call.optional(3), call.optional(7)
@@ -146,16 +169,12 @@ def _run(call: Call, d: int, x: Tensor, state: _State) -> tuple[Tensor, _State]:
     if bias is not None:
         first, shift = bias.value[d].chunk(2)
         given = given + first
-    names = list(call.attribute("activations") or _DEFAULTS[kind] * 2)
     count = len(_DEFAULTS[kind])
-    names = names[d * count : (d + 1) * count]
-    if any(name not in _FUNCTIONS for name in names):
-        raise call.refuse(f"activations {names}")
     cell = _Cell(
         recurrent,
         shift,
         None if peephole is None else peephole.value[d],
-        [_FUNCTIONS[name] for name in names],
+        _activations(call)[d * count : (d + 1) * count],
         call.attribute("clip"),
         bool(call.attribute("input_forget", 0)),
         bool(call.attribute("linear_before_reset", 0)),
@@ -163,9 +182,34 @@ def _run(call: Call, d: int, x: Tensor, state: _State) -> tuple[Tensor, _State]:
     step = {"LSTM": cell.lstm, "GRU": cell.gru, "RNN": cell.rnn}[kind]
     outputs = []
     for t in range(x.shape[0]):
-        state = step(given[t], state)
-        outputs.append(state[0])
+        new = step(given[t], state)
+        if running is None:
+            outputs.append(new[0])
+            state = new
+        else:
+            here = running[t][:, None]
+            outputs.append(torch.where(here, new[0], 0.0))
+            state = tuple(torch.where(here, a, b) for a, b in zip(new, state, strict=True))
     return torch.stack(outputs), state
+
+
+def _activations(call: Call) -> list[Callable[[Tensor], Tensor]]:
+    """The activation functions of both directions; those that scale take the next numbers."""
+    alphas = iter(call.attribute("activation_alpha", ()))
+    betas = iter(call.attribute("activation_beta", ()))
+    found: list[Callable[[Tensor], Tensor]] = []
+    for name in call.attribute("activations") or _DEFAULTS[call.operator] * 2:
+        if name in _FUNCTIONS:
+            found.append(_FUNCTIONS[name])
+        elif name in _SCALED:
+            alpha = next(alphas, _ALPHAS.get(name))
+            beta = next(betas, _BETAS.get(name)) if name in _BIASED else 0.0
+            if alpha is None or beta is None:
+                raise call.refuse(f"activation {name} without its scale")
+            found.append(partial(_SCALED[name], alpha=alpha, beta=beta))
+        else:
+            raise call.refuse(f"activation {name}")
+    return found
 
 
 def _hidden_levels(call: Call, gates: int, directions: int, size: int) -> Tensor | None:
