@@ -55,20 +55,20 @@ _NUMBERS = {"one": np.array([1], np.int32), "two": ints(2)}
 ATTENTION = {
     "groups of queries share keys": Attention(
         f"a = Attention<{_GROUPED}>(q, k, v)",
-        (2, 3, 4, 5),
+        (6, 3, 4, 5),
     ),
     "in order, and the scale is said": Attention(
         f"a = Attention<{_GROUPED}, is_causal=1, scale=0.3>(q, k, v)",
-        (2, 3, 4, 5),
+        (6, 3, 4, 5),
     ),
     "a mask of booleans": Attention(
         f"a = Attention<{_GROUPED}>(q, k, v, mask)",
-        (2, 3, 4, 5),
+        (6, 3, 4, 5),
         inputs=", bool[S,S] mask",
     ),
     "a bias learnt for every head": Attention(
         f"a = Attention<{_GROUPED}>(q, k, v, bias)",
-        (2, 3, 4, 5),
+        (6, 3, 4, 5),
         "wq 6 24, wk 6 12, wv 6 15, wo 30 6, bias 6 5 5",
         rows="5",
     ),
@@ -77,7 +77,7 @@ ATTENTION = {
         q2 = Transpose<perm=[0, 2, 1, 3]>(q1) k2 = Transpose<perm=[0, 2, 1, 3]>(k1)
         v2 = Transpose<perm=[0, 2, 1, 3]>(v1) b = Attention(q2, k2, v2)
         c = Transpose<perm=[0, 2, 1, 3]>(b) a = Reshape(c, so)""",
-        (2, 3, 4, 5),
+        (6, 3, 4, 5),
         weights={
             "sq": ints(0, 0, 6, 4),
             "sk": ints(0, 0, 3, 4),
@@ -94,7 +94,7 @@ ATTENTION = {
     "turned in halves": Attention(
         f"""r = RotaryEmbedding<num_heads=6>(q, c, s, p)
         t = RotaryEmbedding<num_heads=3>(k, c, s, p) a = Attention<{_GROUPED}>(r, t, v)""",
-        (2, 3, 4, 5),
+        (6, 3, 4, 5),
         "wq 6 48, wk 6 24, wv 6 15, wo 30 6, c 99 4, s 99 4",
         inputs=", int64[2,S] p",
     ),
@@ -102,7 +102,7 @@ ATTENTION = {
         f"""r = RotaryEmbedding<num_heads=6, interleaved=1>(q, c, s, p)
         t = RotaryEmbedding<num_heads=3, interleaved=1>(k, c, s, p)
         a = Attention<{_GROUPED}>(r, t, v)""",
-        (2, 3, 4, 5),
+        (6, 3, 4, 5),
         "wq 6 48, wk 6 24, wv 6 15, wo 30 6, c 99 4, s 99 4",
         inputs=", int64[2,S] p",
     ),
@@ -110,7 +110,7 @@ ATTENTION = {
         f"""r = RotaryEmbedding<num_heads=6, rotary_embedding_dim=4>(q, c, s, p)
         t = RotaryEmbedding<num_heads=3, rotary_embedding_dim=4>(k, c, s, p)
         a = Attention<{_GROUPED}>(r, t, v)""",
-        (2, 3, 5),
+        (6, 3, 5),
         "wq 6 48, wk 6 24, wv 6 15, wo 30 6, c 99 2, s 99 2",
         inputs=", int64[2,S] p",
     ),
@@ -157,7 +157,7 @@ ATTENTION = {
     "grouped, head sizes whole": Attention(
         _LENGTHS
         + f"a = {MICROSOFT}.GroupQueryAttention<num_heads=6, kv_num_heads=3>(q, k, v, , , l, t)",
-        (2, 3),
+        (6, 3),
         "wq 6 48, wk 6 24, wv 6 24, wo 48 6",
         weights=_NUMBERS,
     ),
@@ -165,7 +165,7 @@ ATTENTION = {
         _LENGTHS
         + f"""a = {MICROSOFT}.GroupQueryAttention<num_heads=6, kv_num_heads=3, softcap=2.0,
         local_window_size=3>(q, k, v, , , l, t, , , , bias, sink)""",
-        (2, 3),
+        (6, 3),
         "wq 6 48, wk 6 24, wv 6 24, wo 48 6, sink 6, bias 1 6 5 5",
         rows="5",
         weights=_NUMBERS,
@@ -174,7 +174,7 @@ ATTENTION = {
         _LENGTHS
         + f"""q = MatMul(x, w) a = {MICROSOFT}.GroupQueryAttention<num_heads=6, kv_num_heads=3,
         do_rotary=1>(q, , , , , l, t, c, s)""",
-        (2, 3),
+        (6, 3),
         "w 6 192, wo 96 6, c 99 8, s 99 8",
         projected=False,
         weights=_NUMBERS,

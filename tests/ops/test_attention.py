@@ -20,9 +20,9 @@ from onnxprune.units import Units
 
 
 def _smaller(units: Units) -> dict[str, dict[str, object]]:
-    """Operator -> attributes, once every unit has lost its last channel."""
+    """Operator -> attributes, once every unit has lost a channel, or one of every group."""
     for unit in units.mutable:
-        unit.current_choice = unit.num_channels - 1
+        unit.current_choice = unit.num_channels - unit.num_groups
     return {
         node.op_type: {name: attribute.value for name, attribute in node.attributes.items()}
         for node in prune(units).model.graph
