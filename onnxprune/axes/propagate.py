@@ -52,6 +52,7 @@ def propagate(graph: Graph, rule_of: RuleOf, free: Collection[str] = ()) -> Labe
         labeller.node(node, rule_of)
     for value in graph.model.graph.outputs:
         if value.name in free:
+            labeller.keep_dynamic(value)
             continue
         reason = labeller.why("boundary", value.name, "", "a graph output keeps its shape")
         labeller.keep_whole(value, reason)
@@ -112,6 +113,13 @@ class _Labeller:
         """Freeze every axis of a value."""
         for axis in self.axes.get(value, ()) if value is not None else ():
             freeze(self.atoms, axis, reason)
+
+    def keep_dynamic(self, value: ir.Value) -> None:
+        """Freeze the axes of a value of which a part is known only at run time."""
+        why = self.why("boundary", value.name, "", "a part of this axis has a dynamic size")
+        for axis in self.axes.get(value, ()):
+            if any(factor.dynamic for factor in axis):
+                freeze(self.atoms, axis, why)
 
     def node(self, node: ir.Node, rule_of: RuleOf) -> None:
         """Learn from one node, and label its results."""

@@ -14,6 +14,7 @@ from onnxprune.graph import Graph
 from onnxprune.rewrite import read_record
 from onnxprune.units import MutableChannelUnit, Units
 from onnxprune.verification import Verdict
+from onnxprune.verification.structure import describe
 
 __all__ = [
     "BarrierReport",
@@ -91,6 +92,7 @@ class PruneReport(msgspec.Struct, frozen=True):
     Attributes:
         bytes: Of the model file and its external data; of the weights for a model in memory.
         macs: Of one inference, dynamic sizes counted as 1.
+        changed: Input or output -> its new type and shape, of those that were allowed to change.
         units: The number of units that may lose channels.
         prunable_params: The fraction of the original's parameters that some choice could remove.
         verified: Whether the pruned model was checked and passed.
@@ -103,6 +105,7 @@ class PruneReport(msgspec.Struct, frozen=True):
     params: Change
     bytes: Change
     macs: Change
+    changed: dict[str, str]
     units: int
     prunable_params: float
     verified: bool
@@ -179,6 +182,7 @@ def prune_report(
             sum(file.stat().st_size for file in files) if on_disk else after.bytes,
         ),
         macs=Change(before.macs, after.macs),
+        changed=_changed(units.graph, pruned),
         units=len(units.mutable),
         prunable_params=round(units.prunable_share(), 6),
         verified=verdict is not None and verdict.passed,
@@ -188,6 +192,18 @@ def prune_report(
         notes=[*verdict.problems, *verdict.notes] if verdict is not None else [],
         barriers=_barriers(units),
     )
+
+
+def _changed(original: Graph, pruned: Graph) -> dict[str, str]:
+    """The inputs and outputs that are not what they were."""
+    pairs = zip(
+        (*original.inputs, *original.outputs), (*pruned.inputs, *pruned.outputs), strict=True
+    )
+    return {
+        str(before.name): _type(pruned, after)
+        for before, after in pairs
+        if describe(original, before) != describe(pruned, after)
+    }
 
 
 def verify_report(units: Units, pruned: Path, verdict: Verdict) -> VerifyReport:

@@ -43,6 +43,7 @@ def prune_text(report: PruneReport) -> str:
         _change("parameters", report.params),
         _change("bytes", report.bytes),
         _change("MACs", report.macs),
+        *(f"changed     {name}: {kind}" for name, kind in report.changed.items()),
         _units(report),
         *(["verified    no, as asked"] if report.tolerance is None else _verdict(report)),
         *_barriers(report.barriers),

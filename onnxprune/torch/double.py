@@ -8,11 +8,12 @@ import onnx_ir as ir
 __all__ = ["in_double"]
 
 _TYPES = {"dtype", "output_datatype", "output_dtype", "stash_type", "to"}
-FLOAT, DOUBLE = ir.DataType.FLOAT, ir.DataType.DOUBLE
+DOUBLE = ir.DataType.DOUBLE
+NARROW = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
 
 
 def in_double(model: ir.Model) -> ir.Model:
-    """A copy of a model with every float32 tensor, attribute and conversion in float64.
+    """A copy of a model with every narrower float tensor, attribute and conversion in float64.
 
     Only for `onnxprune.torch.Interpreter`: not every operator of the standard has a float64 form.
 
@@ -22,14 +23,14 @@ def in_double(model: ir.Model) -> ir.Model:
     clone = model.clone()
     for graph in clone.graphs():
         for value in graph.initializers.values():
-            if value.const_value is not None and value.const_value.dtype == FLOAT:
+            if value.const_value is not None and value.const_value.dtype in NARROW:
                 value.const_value = _widened(value.const_value)
                 value.type = ir.TensorType(DOUBLE)  # a clone shares its types with the original
     for node in clone.graph.all_nodes():
         for name, attribute in list(node.attributes.items()):
-            if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype == FLOAT:
+            if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype in NARROW:
                 node.attributes[name] = ir.AttrTensor(name, _widened(attribute.value))
-            elif name in _TYPES and attribute.value == FLOAT:
+            elif name in _TYPES and attribute.value in NARROW:
                 node.attributes[name] = ir.AttrInt64(name, int(DOUBLE))
     return clone
 

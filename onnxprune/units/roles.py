@@ -44,7 +44,8 @@ class Roles:
             for value, operand in zip(node.inputs, bound.binding.inputs, strict=False)
             if value is not None and operand is not None and not is_weight(value)
         ]
-        for name, role in (*self._multiplied(bound, moving), *bound.rule.roles.items()):
+        said = {**dict(self._multiplied(bound, moving)), **bound.rule.roles}
+        for name, role in said.items():
             np.maximum.at(self._said, self._atoms(bound, name), ROLES.index(role))
 
     def of(self, atoms: Ids) -> str:

@@ -1,4 +1,4 @@
-"""Comparing answers."""
+"""Comparing answers, and how far they may be apart."""
 
 from __future__ import annotations
 
@@ -7,8 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
-__all__ = ["ABSOLUTE", "RELATIVE", "ROUNDING", "Difference", "compare", "differences"]
+__all__ = [
+    "ABSOLUTE",
+    "RELATIVE",
+    "ROUNDING",
+    "STRICT",
+    "Difference",
+    "Tolerance",
+    "compare",
+    "differences",
+    "rounding_of",
+    "tolerance_of",
+]
 
 ABSOLUTE = 1e-5
 RELATIVE = 1e-4
@@ -16,7 +28,63 @@ RELATIVE = 1e-4
 ROUNDING = 10
 """Times the tolerance: beyond it a float32 difference is no longer put down to rounding."""
 
+ROUNDINGS = 8
+"""Times the precision of a type narrower than float32: its relative tolerance. Sums are computed in
+float32, so what differs is how often a result is rounded the other way on the way to an output."""
+
+STEPS = 1 / 16
+"""Of the largest element: beyond it a difference is not put down to steps of 8 bits either. Where a
+number lies between two steps the last bit of float32 decides, and the answers are then steps
+apart."""
+
+_PRECISION = {ir.DataType.FLOAT16: 2.0**-10, ir.DataType.BFLOAT16: 2.0**-7}
+"""Narrow type -> the distance from 1 to the next number."""
+
 Outputs = Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """|answer - reference| <= absolute + relative * |reference| + spread * max |reference|."""
+
+    absolute: float = ABSOLUTE
+    relative: float = RELATIVE
+    spread: float = 0.0
+
+    def allowed(self, reference: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """How far each element of an answer may be from a finite reference."""
+        size = np.abs(reference)
+        most = float(size.max(initial=0))
+        return np.asarray(self.absolute + self.relative * size + self.spread * most)
+
+    def __str__(self) -> str:
+        more = f" + {self.spread:g} * max |reference|" if self.spread else ""
+        return f"|difference| <= {self.absolute:g} + {self.relative:g} * |reference|{more}"
+
+
+STRICT = Tolerance()
+
+
+def tolerance_of(dtype: ir.DataType) -> Tolerance:
+    """The tolerance of what is computed in a floating point type: that of float32, or a wider one.
+
+    Args:
+        dtype: The type.
+    """
+    relative = max(RELATIVE, ROUNDINGS * _PRECISION.get(dtype, 0.0))
+    return Tolerance(relative * ABSOLUTE / RELATIVE, relative)
+
+
+def rounding_of(tolerance: Tolerance, steps: bool) -> Tolerance:
+    """How far rounding alone may take answers apart, so that float64 has to decide.
+
+    Args:
+        tolerance: The tolerance of the type that is computed in.
+        steps: Whether numbers are rounded to steps of 8 bits on the way.
+    """
+    return Tolerance(
+        tolerance.absolute * ROUNDING, tolerance.relative * ROUNDING, STEPS if steps else 0.0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +93,8 @@ class Difference:
 
     Attributes:
         error: The largest |answer - reference|.
-        excess: The largest |answer - reference| / (ABSOLUTE + RELATIVE * |reference|); the
-            answers agree when it is at most 1.
+        excess: The largest |answer - reference| / what the tolerance allows; the answers agree
+            when it is at most 1.
         varied: Whether at least one reference output has finite values that differ.
     """
 
@@ -47,28 +115,33 @@ class Difference:
         )
 
 
-def compare(answers: Outputs, references: Outputs) -> Difference:
+def compare(answers: Outputs, references: Outputs, tolerance: Tolerance = STRICT) -> Difference:
     """Compare outputs by name, element by element; equal infinities and NaNs agree.
 
     Args:
         answers: The pruned model's outputs.
         references: What they must be.
+        tolerance: How far apart they may be.
     """
     found = Difference(0.0, 0.0, False)
     for name, reference in references.items():
-        found |= _compare(answers[name], reference)
+        found |= _compare(answers[name], reference, tolerance)
     return found
 
 
-def differences(answers: Sequence[Outputs], references: Sequence[Outputs]) -> Difference:
+def differences(
+    answers: Sequence[Outputs], references: Sequence[Outputs], tolerance: Tolerance = STRICT
+) -> Difference:
     """Compare several runs."""
     found = Difference(0.0, 0.0, False)
     for answer, reference in zip(answers, references, strict=True):
-        found |= compare(answer, reference)
+        found |= compare(answer, reference, tolerance)
     return found
 
 
-def _compare(answer: npt.NDArray[np.generic], reference: npt.NDArray[np.generic]) -> Difference:
+def _compare(
+    answer: npt.NDArray[np.generic], reference: npt.NDArray[np.generic], tolerance: Tolerance
+) -> Difference:
     if answer.shape != reference.shape:
         return Difference(np.inf, np.inf, False)
     if not np.issubdtype(reference.dtype, np.number):
@@ -80,6 +153,6 @@ def _compare(answer: npt.NDArray[np.generic], reference: npt.NDArray[np.generic]
         return Difference(np.inf, np.inf, False)
     error = np.where(finite, np.abs(a - np.where(finite, r, 0)), 0)
     error = np.where(np.isnan(error), np.inf, error)
-    excess = error / (ABSOLUTE + RELATIVE * np.abs(np.where(finite, r, 0)))
+    excess = error / tolerance.allowed(np.where(finite, r, 0))
     varied = bool(finite.any() and np.ptp(r[finite]) > 0)
     return Difference(float(error.max(initial=0)), float(excess.max(initial=0)), varied)

@@ -11,9 +11,11 @@ import onnx_ir as ir
 from onnxprune.axes import Ids
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
+from onnxprune.ops.stored import is_parameter, zero_of
 from onnxprune.registry import Registry
 from onnxprune.rewrite import plan
 from onnxprune.units import Units
+from onnxprune.verification.border import Border
 from onnxprune.verification.feeds import Feeds
 from onnxprune.verification.runtime import open_session
 
@@ -60,31 +62,54 @@ class ZeroMasking:
 
     def __call__(self, feeds: Feeds, removed: Removed) -> Outputs:
         """What the original answers with these slices zero."""
+        feeds = {name: _without(feed, removed.get(name)) for name, feed in feeds.items()}
         if self._removed is not removed:  # one session serves every run of the same choice
             self._removed, self._session = removed, open_session(zero_masked(self._graph, removed))
         return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
 
 
 def zero_masked(graph: Graph, removed: Removed) -> Graph:
-    """The graph, at its full size, with removed slices of its weights zero; without shapes."""
+    """The graph, at its full size, with removed slices of its weights zero; without shapes.
+
+    What is quantised is set to its zero point; scales and zero points stay as they are.
+    """
     model = graph.model.clone()
+    zeroed = {}
     for name, axes in removed.items():
-        value = model.graph.initializers[name]
-        value.const_value = _zeroed(value, axes)
+        value = model.graph.initializers.get(name)  # None for an input, which is fed zeros
+        if value is not None and not is_parameter(value):
+            zeroed[value] = _zeroed(value, axes)
+    for value, tensor in zeroed.items():
+        value.const_value = tensor
     return Graph(model, graph.source, {}, {})
+
+
+def _without(
+    feed: npt.NDArray[np.generic], gone: Mapping[int, Ids] | Mask | None
+) -> npt.NDArray[np.generic]:
+    """An input with zeros where it loses indices."""
+    if not isinstance(gone, Mapping):
+        return feed
+    fed = feed.copy()
+    for axis, indices in gone.items():
+        fed[(slice(None),) * axis + (indices,)] = 0
+    return fed
 
 
 def _zeroed(value: ir.Value, axes: Mapping[int, Ids] | Mask) -> ir.TensorProtocol:
     whole = value.const_value
     assert whole is not None
+    zero = zero_of(value)
 
     def read() -> ir.TensorProtocol:
         array = whole.numpy().copy()
+        zeros = np.broadcast_to(zero, array.shape)
         if isinstance(axes, np.ndarray):
-            array[axes] = 0
+            array[axes] = zeros[axes]
             return ir.Tensor(array, dtype=whole.dtype, name=value.name)
         for axis, indices in axes.items():
-            array[(slice(None),) * axis + (indices,)] = 0
+            place = (slice(None),) * axis + (indices,)
+            array[place] = zeros[place]
         return ir.Tensor(array, dtype=whole.dtype, name=value.name)
 
     shape = ir.Shape(whole.shape.numpy())
@@ -92,16 +117,16 @@ def _zeroed(value: ir.Value, axes: Mapping[int, Ids] | Mask) -> ir.TensorProtoco
 
 
 def removed_slices(units: Units) -> Removed:
-    """What the units' current choices remove of each initializer.
+    """What the units' current choices remove of each initializer, and of inputs that may shrink.
 
     Returns:
-        Initializer -> axis -> the removed indices; or, for a weight whose groups choose by
-        themselves, a mask of what is removed.
+        Initializer or input -> axis -> the removed indices; or, for a weight whose groups choose
+        by themselves, a mask of what is removed.
 
     Raises:
         ChoiceError: If the choices would leave nothing of some tensor.
     """
-    removed: dict[str, Mapping[int, Ids] | Mask] = {}
+    removed: dict[str, Mapping[int, Ids] | Mask] = {**Border(units).removed()}
     for name, axes in plan(units).slices.items():
         sizes = [d.size for d in units.graph.shape(units.graph.initializers[name]) or ()]
         if all(kept.ndim == 1 for kept in axes.values()):
@@ -121,6 +146,9 @@ def why_inexact(units: Units) -> Iterator[str]:
     products of two activations over them."""
     cut = units.cut()
     weights = set(units.graph.initializers.values())
+    for node in units.graph.nodes:  # weights that are dequantised, cast or transposed first
+        if all(value in weights for value in node.inputs if value is not None):
+            weights.update(node.outputs)
     for node, bound in units.labels.bound.items():
         where = f"{node.op_type} '{node.name}'"
         sentence = bound.rule.parsed

@@ -30,7 +30,10 @@ class RuntimeRefusal(Exception):
 
 
 def open_session(
-    model: Graph | Path, threads: int = 0, warnings: list[str] | None = None
+    model: Graph | Path,
+    threads: int = 0,
+    warnings: list[str] | None = None,
+    as_written: bool = False,
 ) -> onnxruntime.InferenceSession:
     """Load a model in onnxruntime on the CPU.
 
@@ -38,6 +41,8 @@ def open_session(
         model: A graph, or the path of a model file.
         threads: Threads within an operator, 0 for the default.
         warnings: Receives a line for every warning that onnxruntime prints.
+        as_written: Whether DequantizeLinear and QuantizeLinear are computed as they stand, not
+            fused with what is between them into operators on integers, which round otherwise.
 
     Raises:
         RuntimeRefusal: If onnxruntime does not load the model.
@@ -53,6 +58,8 @@ def open_session(
     options: Any = onnxruntime.SessionOptions()
     options.log_severity_level = WARNING if warnings is not None else WARNING + 1
     options.intra_op_num_threads = threads
+    if as_written:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     with _file(model) as path, _standard_error() as heard:
         try:
             session = onnxruntime.InferenceSession(

@@ -35,6 +35,7 @@ def _report(**changes: object) -> PruneReport:
         params=Change(1000, 250),
         bytes=Change(4000, 1000),
         macs=Change(0, 0),
+        changed={},
         units=3,
         prunable_params=0.99999,
         verified=True,

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
-from onnxprune.verification.compare import ABSOLUTE, RELATIVE, Difference, compare, differences
+from onnxprune.verification.compare import (
+    ABSOLUTE,
+    RELATIVE,
+    STRICT,
+    Difference,
+    compare,
+    differences,
+    rounding_of,
+    tolerance_of,
+)
 
 
 def _compared(answer: object, reference: object) -> Difference:
@@ -31,6 +41,28 @@ def test_the_tolerance_is_absolute_and_relative(value: float) -> None:
 
 def test_the_tolerance_is_what_is_promised() -> None:
     assert (ABSOLUTE, RELATIVE) == (1e-5, 1e-4)
+
+
+def test_each_type_has_its_tolerance() -> None:
+    assert tolerance_of(ir.DataType.FLOAT) == tolerance_of(ir.DataType.DOUBLE) == STRICT
+    half = tolerance_of(ir.DataType.FLOAT16)
+    assert (half.absolute, half.relative) == pytest.approx((2.0**-7 / 10, 2.0**-7))
+    assert tolerance_of(ir.DataType.BFLOAT16).relative == 2.0**-4
+    assert str(half) == "|difference| <= 0.00078125 + 0.0078125 * |reference|"
+
+
+def test_rounding_to_steps_may_take_answers_a_share_of_the_largest_apart() -> None:
+    reference = {"y": np.array([0.1, 16.0])}
+    plain, stepped = (rounding_of(STRICT, steps) for steps in (False, True))
+    for far, tolerance, agrees in (
+        (1e-4, plain, True),
+        (1e-3, plain, False),
+        (0.99, stepped, True),
+        (1.01, stepped, False),
+    ):
+        answer = {"y": reference["y"] + [far, 0]}
+        assert compare(answer, reference, tolerance).agrees is agrees
+    assert str(stepped).endswith("+ 0.0625 * max |reference|")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from onnxprune.graph import Graph, Source, load, save
 from onnxprune.rewrite import prune, read_record
 from onnxprune.units import Units
 from onnxprune.verification import REFERENCES, Verifier, verify
-from onnxprune.verification.compare import ABSOLUTE, RELATIVE
+from onnxprune.verification.compare import ABSOLUTE, RELATIVE, STRICT, tolerance_of
 from onnxprune.verification.feeds import Feeds
 from onnxprune.verification.references import Outputs, Removed, ZeroMasking, why_inexact
 
@@ -347,3 +347,54 @@ def test_what_is_slightly_wrong_is_no_rounding(reference: str) -> None:
 
     verdict = verify(units, _edited(small, nudge), reference=reference)
     assert not verdict.passed
+
+
+def _halved() -> onnx.ModelProto:
+    """A chain in float16."""
+    model = MODELS["chain"]()
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    return model
+
+
+@pytest.mark.torch
+def test_float16_is_decided_in_float64() -> None:
+    units, small = _pruned(_halved())
+    verdict = verify(units, small)
+    assert verdict.passed, verdict.problems
+    assert verdict.allowed == STRICT
+    wrong = _edited(small, lambda arrays: arrays["head.bias"].__iadd__(np.float16(0.01)))
+    assert not verify(units, wrong).passed
+
+
+def test_float16_without_torch_has_a_tolerance_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Verifier, "_in_float64", lambda *_: None)
+    monkeypatch.setitem(REFERENCES._items, "noisy", _Noisy)
+    monkeypatch.setattr(_Noisy, "times", 50.0)
+    units, small = _pruned(_halved())
+    verdict = verify(units, small, reference="noisy")
+    assert verdict.passed, verdict.problems
+    assert verdict.allowed == tolerance_of(ir.DataType.FLOAT16)
+    assert verdict.tolerance == "|difference| <= 0.00078125 + 0.0078125 * |reference|"
+    monkeypatch.setattr(_Noisy, "times", 200.0)
+    assert not verify(units, small, reference="noisy").passed
+    units, small = _pruned(MODELS["chain"]())
+    monkeypatch.setattr(_Noisy, "times", 5.0)
+    assert not verify(units, small, reference="noisy").passed, "float32 has no such tolerance"
+
+
+@pytest.mark.torch
+def test_a_type_that_torch_does_not_have_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        from onnxprune.torch.errors import UnsupportedOperator
+
+        raise UnsupportedOperator("element type strange")
+
+    monkeypatch.setattr("onnxprune.torch.reference.Interpreter", refuse)
+    units, small = _pruned(proto(NORMALISED, SHAPES))
+    verdict = verify(units, small)
+    assert verdict.reference == "zero-masking"
+    assert "element type strange" in verdict.notes or not verdict.passed
