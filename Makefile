@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format rules table parity real bench clean
+.PHONY: demo test lint format rules table parity transformers real bench clean
 
 demo: .venv/ready
 	$(BIN)/python -m tools.demo
@@ -30,6 +30,11 @@ table: .venv/ready
 # docs/parity.md: torch and onnxruntime, masked and pruned, over the whole zoo. An hour or so.
 parity: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.parity_table docs/parity.md --jobs 2 --results parity.jsonl
+
+# docs/transformers.md: architectures of Hugging Face transformers, pruned and checked. Half an hour.
+transformers: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.transformers_table docs/transformers.md --jobs 2 \
+		--exports build/transformers --results build/transformers.jsonl
 
 # docs/real-models.md: trained models out of public packages, pruned and checked.
 real: .venv/ready

@@ -199,10 +199,24 @@ SMALL = {
     ),
     "the largest pixels": Small("p = MaxPool<kernel_shape=[2,2]>(a) m = Relu(p)", ALL),
     # positions that are tensors
-    "gathered pixels": Small(
+    "gathered channels": Small(
         "t = Transpose<perm=[1,0,2,3]>(a) g = GatherND(t, i) m = Transpose<perm=[1,0,2,3]>(g)",
+        ALL,
+        weights={"i": np.arange(-1, 7).reshape(8, 1)},
+    ),
+    "gathered elements of all channels alike": Small(
+        "m = GatherElements<axis=3>(a, i)", ALL, weights={"i": np.tile([3, 1, 0, 3], (2, 8, 4, 1))}
+    ),
+    "gathered elements of each channel": Small(
+        "m = GatherElements<axis=3>(a, i)",
         (),
-        weights={"i": np.arange(8).reshape(8, 1)},
+        weights={"i": np.arange(8).reshape(1, 8, 1, 1) % 4 * np.ones((2, 8, 4, 4), np.int64)},
+    ),
+    "scattered elements of all channels alike": Small(
+        "m = ScatterElements<axis=3>(a, i, u)",
+        ALL,
+        "w1 2 8 1 1, u 1 8 4 2",
+        {"i": np.tile([3, 1], (1, 8, 4, 1))},
     ),
     "gathered images": Small(
         "g = GatherND(a, i) m = Add(g, g)", ALL, weights={"i": np.array([[0], [1], [1]])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnxprune.axes import Barrier
 from onnxprune.axes.factors import Factors, flatten
 from onnxprune.axes.labels import Labels
+from onnxprune.graph.dtypes import is_weight
 from onnxprune.units import Units
 
 __all__ = ["Held", "held_by"]
@@ -35,13 +36,10 @@ class Held:
 
 
 def held_by(units: Units) -> dict[Barrier, Held]:
-    """What each barrier keeps whole, the largest share first.
-
-    Tensors that are barriers themselves (integers) are one barrier together, without a node.
-    """
+    """What each barrier keeps whole, the largest share first."""
     total, found = 0, dict[Barrier, Held]()
     for value in units.graph.initializers.values():
-        if value.dtype is None or not _is_weight(value.dtype):
+        if not is_weight(value.dtype):
             continue
         total += math.prod(dim.size for dim in units.graph.shape(value) or ())
         for barrier, count in _holders(units.labels, value):
@@ -50,10 +48,6 @@ def held_by(units: Units) -> dict[Barrier, Held]:
         held.weights = dict(sorted(held.weights.items(), key=lambda item: -item[1]))
         held.share = sum(held.weights.values()) / total
     return dict(sorted(found.items(), key=lambda item: -item[1].share))
-
-
-def _is_weight(dtype: ir.DataType) -> bool:
-    return dtype.is_floating_point() or (dtype.is_integer() and dtype.bitwidth <= 8)
 
 
 def _holders(labels: Labels, value: ir.Value) -> Iterator[tuple[Barrier, int]]:
@@ -68,8 +62,7 @@ def _holders(labels: Labels, value: ir.Value) -> Iterator[tuple[Barrier, int]]:
         barrier = labels.barriers[max(number, 0)]
         if number > 0 and not (barrier.kind == "whole" and barrier.node in readers):
             others = math.prod(int((reason != number).sum()) for reason in fixed)
-            itself = barrier.kind == "whole" and barrier.node == value.name
-            yield replace(barrier, node="") if itself else barrier, whole - others
+            yield barrier, whole - others
 
 
 def _reasons(labels: Labels, axis: Factors) -> npt.NDArray[np.int64]:

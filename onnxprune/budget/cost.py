@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from onnxprune.axes.cut import Cut
 from onnxprune.graph import Dim, Graph
+from onnxprune.graph.dtypes import is_weight
 from onnxprune.ops import macs_of
 
 __all__ = ["Cost", "cost", "cost_of_cut"]
@@ -54,10 +55,6 @@ def _cost(graph: Graph, shape_of: ShapeOf) -> Cost:
         if value.dtype is None or value.dtype == ir.DataType.STRING:
             continue
         count = math.prod(dim.size for dim in shape_of(value) or ())
-        params += count if _is_weight(value.dtype) else 0
+        params += count if is_weight(value.dtype) else 0
         size += math.ceil(count * value.dtype.bitwidth / 8)
     return Cost(params, size, sum(macs_of(node, graph, single) for node in graph.nodes))
-
-
-def _is_weight(dtype: ir.DataType) -> bool:
-    return dtype.is_floating_point() or (dtype.is_integer() and dtype.bitwidth <= 8)

@@ -13,7 +13,14 @@ from onnxprune.graph.dtypes import may_shrink
 from onnxprune.graph.names import Namer, value_names
 from onnxprune.graph.nested import constant
 
-__all__ = ["drop_from_inputs", "hoist", "lift", "merge_copies", "unshare"]
+__all__ = [
+    "drop_from_inputs",
+    "hoist",
+    "lift",
+    "merge_copies",
+    "unshare",
+    "unshare_dequantised",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +121,37 @@ def unshare(model: ir.Model, untie: bool = False) -> None:
             copy = _copy(value, tensor, namer.unique(str(value.name)))
             graph.register_initializer(copy)
             use.node.replace_input_with(use.idx, copy)
+
+
+def unshare_dequantised(model: ir.Model) -> None:
+    """Give each use of a vector that is dequantised its own DequantizeLinear.
+
+    Quantisers dequantise what several layers share once. Afterwards `unshare` tells them apart.
+
+    Args:
+        model: The model, changed in place.
+    """
+    namer = Namer([*value_names(model), *(str(n.name) for n in model.graph.all_nodes())])
+    for node in list(model.graph.all_nodes()):
+        if not _dequantises_vector(node) or node.outputs[0].is_graph_output():
+            continue
+        output, graph = node.outputs[0], node.graph
+        for use in list(output.uses())[1:]:
+            name = namer.unique(str(node.name))
+            attributes = list(node.attributes.values())
+            made = ir.Node(node.domain, node.op_type, node.inputs, attributes, name=name)
+            made.outputs[0].name = namer.unique(str(output.name))
+            made.outputs[0].type = output.type
+            assert isinstance(graph, ir.Graph)
+            graph.insert_after(node, made)
+            use.node.replace_input_with(use.idx, made.outputs[0])
+
+
+def _dequantises_vector(node: ir.Node) -> bool:
+    if node.op_type != "DequantizeLinear" or not node.inputs or len(node.outputs) != 1:
+        return False
+    tensors = [value.const_value for value in node.inputs if value is not None]
+    return all(tensor is not None and len(tensor.shape) < 2 for tensor in tensors)
 
 
 def merge_copies(model: ir.Model) -> None:

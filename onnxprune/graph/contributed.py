@@ -227,6 +227,7 @@ _RULES: dict[str, _Rule] = {
     "NhwcFusedConv": _channels_last("Conv"),
     "NhwcMaxPool": _channels_last("MaxPool"),
     "Pad": _padded,
+    "QGemm": _typed(lambda context, node: node.outputs[0].shape, 8, ir.DataType.FLOAT),
     "QLinearAveragePool": _pooled("AveragePool"),
     "QLinearGlobalAveragePool": _pooled("GlobalAveragePool"),
     "QuantizeLinear": _typed(_like, 2),

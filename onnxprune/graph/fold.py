@@ -17,6 +17,7 @@ from onnxprune.graph import shapes
 from onnxprune.graph.declared import declared_shapes
 from onnxprune.graph.names import value_names
 from onnxprune.graph.picks import pick_from_parts
+from onnxprune.graph.sequences import hidden_splits
 from onnxprune.graph.sweep import release_lost
 
 __all__ = ["FOLDED", "fold"]
@@ -106,12 +107,13 @@ def fold(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
             shapes.propagate(attempt)
             if not untouched:
                 pick_from_parts(attempt)
-            fold_constants(
-                attempt,
-                input_size_limit=_LARGEST_RESULT,
-                output_size_limit=_LARGEST_SUM,
-                should_fold=_Policy(untouched),
-            )
+            with hidden_splits(attempt):
+                fold_constants(
+                    attempt,
+                    input_size_limit=_LARGEST_RESULT,
+                    output_size_limit=_LARGEST_SUM,
+                    should_fold=_Policy(untouched),
+                )
             shapes.forget(attempt)
             release_lost(attempt)
     except Exception as error:

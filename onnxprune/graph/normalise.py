@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnxprune.graph import constants, names
 from onnxprune.graph.fold import fold
 from onnxprune.graph.inline import inline
+from onnxprune.graph.sequences import settle_splits
 from onnxprune.graph.states import drop_zero_states
 from onnxprune.graph.sweep import sweep
 
@@ -41,6 +42,7 @@ def normalise(model: ir.Model, untouched: Set[str] = frozenset(), untie: bool = 
     model = inline(model)
     constants.lift(model)
     constants.drop_from_inputs(model)
+    settle_splits(model)
     sweep(model)
     model = fold(model, untouched)
     constants.lift(model)
@@ -49,6 +51,7 @@ def normalise(model: ir.Model, untouched: Set[str] = frozenset(), untie: bool = 
     sweep(model)
     names.complete(model)
     constants.hoist(model)
+    constants.unshare_dequantised(model)
     constants.unshare(model, untie)
     return model
 

@@ -103,6 +103,18 @@ def _times(size: _Size, scale: float) -> _Size:
     return size * int(scale) if scale == int(scale) else None
 
 
+def _cut(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | None:
+    """The axes that a Slice leaves alone keep their sizes, whatever its bounds."""
+    axes = node.inputs[3] if len(node.inputs) > 3 else None
+    tensor = None if axes is None else constant(axes)
+    shape, known = _like(context, node), node.outputs[0].shape
+    if shape is None or tensor is None or (known is not None and len(known) != len(shape)):
+        return None
+    cut = {int(axis) % len(shape) for axis in tensor.numpy().reshape(-1)}
+    sizes = [None] * len(shape) if known is None else list(known)
+    return [sizes[i] if i in cut else size for i, size in enumerate(shape)]
+
+
 _RULES: dict[str, Callable[[ShapeInferenceContext, ir.Node], Sequence[_Size] | None]] = {
     "Affine": _like,
     "ConstantOfShape": _filled,
@@ -115,6 +127,7 @@ _RULES: dict[str, Callable[[ShapeInferenceContext, ir.Node], Sequence[_Size] | N
     "Resize": _scaled,
     "Scale": _like,
     "ScaledTanh": _like,
+    "Slice": _cut,
     "Upsample": _scaled,
     "ai.onnx.ml::Normalizer": _like,
 }

@@ -143,9 +143,7 @@ def _recalled(
     unit: MutableChannelUnit, graph: Graph, record: Record, before: Record | None
 ) -> npt.NDArray[np.bool_]:
     """The mask of a unit, by what is left of a weight that holds its channels."""
-    weights = set(graph.initializers.values())
-    related = (*unit.output_related, *unit.input_related)
-    channels = [c for c in related if c.tensor in weights and c.blocks is None]
+    channels = [place for place in unit.places() if place.blocks is None]
     if not channels:
         raise ChoiceError(
             f"The weights do not tell what was kept of '{unit.name}'; give the choices (--choices)."

@@ -11,7 +11,7 @@ from torch import Tensor
 from onnxprune.torch.errors import Leak
 from onnxprune.torch.masked import Masked, levels_of, tidy
 
-__all__ = ["demand_whole", "permute", "reshape", "spread", "take", "whole"]
+__all__ = ["demand_whole", "permute", "positions", "reshape", "spread", "take", "whole"]
 
 
 def spread(x: Masked, axes: Iterable[int]) -> Tensor:
@@ -53,6 +53,24 @@ def whole(x: Masked, axes: Iterable[int], why: str, operand: int = 0) -> Masked:
     if x.levels is None or not x.varies(axes):
         return x
     return Masked(x.value, tidy(x.levels.amax(tuple(axes), keepdim=True)), x.born)
+
+
+def positions(index: Masked, axis: int) -> Masked:
+    """Positions on an axis; where whole ones do not differ along another, they are copies."""
+    if index.levels is not None:
+        return index
+    alike = frozenset(
+        a
+        for a, size in enumerate(index.shape)
+        if a != axis and size > 1 and torch.equal(*_ends(index.value, a))
+    )
+    return Masked(index.value, None, index.born | alike)
+
+
+def _ends(value: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """All entries but the last of an axis, and all but the first."""
+    size = value.shape[axis]
+    return value.narrow(axis, 0, size - 1), value.narrow(axis, 1, size - 1)
 
 
 def permute(x: Masked, order: Sequence[int]) -> Masked:

@@ -45,12 +45,16 @@ def onnx_code(dtype: torch.dtype) -> int:
 
 
 def to_torch(array: np.ndarray) -> Tensor:
-    """A copy of an array as a tensor; 4-bit integers become 8-bit ones."""
+    """A copy of an array as a tensor; what is narrower than 8 bits, or a float of 8, is widened."""
     array = np.asarray(array)
     if array.dtype == ml_dtypes.bfloat16:
         return torch.tensor(array.view(np.int16)).view(torch.bfloat16)
-    if array.dtype in (ml_dtypes.int4, ml_dtypes.uint4):
-        array = array.astype(np.int8 if array.dtype == ml_dtypes.int4 else np.uint8)
+    if array.dtype.name in ("int2", "int4", "uint2", "uint4"):
+        array = array.astype(np.int8 if array.dtype.name[0] == "i" else np.uint8)
+    if array.dtype.name.startswith(("float8", "float4")):
+        array = array.astype(np.float32)
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()
     try:
         return torch.tensor(array)
     except TypeError:

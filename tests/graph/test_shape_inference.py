@@ -286,6 +286,16 @@ class TestOddNodes:
         scales = ir.Tensor(np.array([1, 1, 2, 1.5], np.float32), name="s")
         assert shapes(graph_of(text, scales))["y"] == ["n", "3", "2*h", "7"]
 
+    def test_axes_that_a_slice_leaves_alone_keep_their_sizes(self) -> None:
+        text = """
+        <ir_version: 8, opset_import: ["" : 18]>
+        g (float[n,4,m] x, int64[1] s) => (float[k,l,j] z) <int64[1] e = {99}, int64[1] a = {-1}> {
+            y = Slice (x, s, e, a) z = Relu (y)
+        }
+        """
+        assert shapes(graph_of(text))["y"][:2] == ["n", "4"]
+        assert shapes(graph_of(text))["y"][2] != "m"
+
     def test_a_fill_and_a_normalisation_without_rules_have_shapes(self) -> None:
         text = """
         <ir_version: 8, opset_import: ["" : 18]>

@@ -48,7 +48,7 @@ def test_the_spatial_axis_of_a_later_convolution_holds_what_becomes_one():
     assert held["Conv"] == {"filters": 9}
 
 
-def test_tensors_of_integers_are_one_barrier_together():
+def test_weights_of_integers_are_held_like_others():
     bytes_ = np.ones((4, 4), np.int8)
     model = proto(
         "(int8[1, 4] x) => (int32[1, 4] y) "
@@ -56,5 +56,9 @@ def test_tensors_of_integers_are_one_barrier_together():
         p=bytes_,
         q=2 * bytes_,
     )
-    held = {str(barrier): found for barrier, found in held_by(units_of(model)).items()}
-    assert held["'': a tensor of integers"].weights == {"p": 16, "q": 16}
+    held = {str(barrier): found.weights for barrier, found in held_by(units_of(model)).items()}
+    weights = {"p": 16, "q": 16}
+    assert held == {
+        "'x': a graph input keeps its shape": weights,
+        "'y': a graph output keeps its shape": weights,
+    }

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from masked_models import Arrays, answers, model, normal  # noqa: E402
 
 from onnxprune.torch import Interpreter  # noqa: E402
-from onnxprune.torch.tensors import to_numpy  # noqa: E402
+from onnxprune.torch.tensors import to_numpy, to_torch  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -315,6 +315,10 @@ def test_shapes_are_the_original_ones() -> None:
     run = interpreter.run({"x": normal(2, 8)}, {"w": {1: np.array([0, 1])}})
     assert run["y"].value.tolist() == [2, 6]
     assert int(run["z"].value) == 12
+
+
+def test_an_array_that_runs_backwards_becomes_a_tensor() -> None:
+    assert to_torch(np.arange(3)[::-1]).tolist() == [2, 1, 0]
 
 
 def test_the_package_does_not_import_torch() -> None:

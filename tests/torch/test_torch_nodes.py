@@ -28,7 +28,6 @@ BY_BODY = {
     "BlackmanWindow",
     "CausalConvWithState",
     "CenterCropPad",
-    "DynamicQuantizeLinear",
     "HammingWindow",
     "HannWindow",
     "LinearAttention",

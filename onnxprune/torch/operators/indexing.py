@@ -7,7 +7,7 @@ from torch import Tensor
 
 from onnxprune.torch.masked import MISSING, Footprint, Masked, fill, levels_of, meet, tidy
 from onnxprune.torch.registry import Call, operator
-from onnxprune.torch.structure import demand_whole, reshape, spread, take, whole
+from onnxprune.torch.structure import demand_whole, positions, reshape, spread, take, whole
 
 
 @operator("Slice")
@@ -50,8 +50,9 @@ def _gather(call: Call) -> Masked:
 
 @operator("GatherElements")
 def _gather_elements(call: Call) -> Masked:
-    x, index = call[0], call[1]
+    x = call[0]
     axis = call.attribute("axis", 0) % x.value.ndim
+    index = positions(call[1], axis)
     where = torch.where(index.value < 0, index.value + x.shape[axis], index.value)
     value = torch.gather(x.value, axis, where)
     if x.marks is None and index.marks is None:

@@ -18,7 +18,7 @@ from onnxprune.torch.masked import (
     tidy,
 )
 from onnxprune.torch.registry import Call, operator
-from onnxprune.torch.structure import reshape, spread, whole
+from onnxprune.torch.structure import positions, reshape, spread, whole
 
 _REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
@@ -58,7 +58,8 @@ def _written(data: Masked, axis: int, index: Masked, updates: Masked, reduction:
 @operator("ScatterElements", "Scatter")
 def _scatter_elements(call: Call) -> Masked:
     axis = call.attribute("axis", 0) % call.tensor(0).ndim
-    return _written(call[0], axis, call[1], call[2], call.attribute("reduction", "none"))
+    index = positions(call[1], axis)
+    return _written(call[0], axis, index, call[2], call.attribute("reduction", "none"))
 
 
 @operator("ScatterND")
