@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format rules table parity transformers real bench clean
+.PHONY: demo test lint format rules table parity transformers variants real bench clean
 
 demo: .venv/ready
 	$(BIN)/python -m tools.demo
@@ -35,6 +35,10 @@ parity: .venv/ready
 transformers: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.transformers_table docs/transformers.md --jobs 2 \
 		--exports build/transformers --results build/transformers.jsonl
+
+# docs/variants.md: quantised, halved and fused models, pruned and checked. Ten minutes or so.
+variants: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.variants docs/variants.md
 
 # docs/real-models.md: trained models out of public packages, pruned and checked.
 real: .venv/ready

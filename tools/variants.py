@@ -1,16 +1,17 @@
-"""Prune what deployment tools make of models: ``python -m tools.variants quantized``.
+"""Prune what deployment tools make of models, and write docs/variants.md: ``make variants``.
 
 A variant is a model of the zoo, or of transformers, after a tool has changed it. Each is pruned at
 half of every unit and at random choices, and every result is verified. The exit code is 1 if any
-result is wrong, or if nothing of a variant can be pruned.
+result is wrong, or if nothing of a variant can be pruned; what a tool refuses is told.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import platform
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
@@ -32,6 +34,23 @@ from onnxprune.graph import load
 from onnxprune.verification.feeds import Feeds, find_feeds
 from onnxprune.verification.runtime import RuntimeRefusal, open_session
 from tools.sweep import Row, examine, print_table
+
+INTRODUCTION = """# Variants
+
+Written by `make variants`. What deployment tools make of models of `models/`, their parameters
+random: quantised by `onnxruntime.quantization` (static with QuantizeLinear and DequantizeLinear or
+with operators on integers, per tensor and per channel; dynamic; blocks of 4 and 8 bits), halved to
+float16, or fused by onnxruntime's optimisers. {variants} variants, {choices} pruned models, each
+loaded in onnxruntime without a warning and compared with the variant without the removed channels;
+wrong: {failed}; what a tool refuses to make or to run: {refused}.
+
+Where zero is missing, integers agree to the last bit. Elsewhere a sum in another order may round a
+number to the next step of 8 bits, and the answers are then a step apart; float64 decides, at the
+tolerance of |difference| <= 1e-5 + 1e-4 * |reference|, and the note says so.
+
+torch {torch}, onnxruntime {onnxruntime}, {machine}. The machine was shared: compare latencies
+within a row only.
+"""
 
 Change = Callable[[Path, Path], None]
 """From the file of a model to that of its variant."""
@@ -207,7 +226,8 @@ def examined(name: str, kind: str, variant: Variant, folder: Path, samples: int)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Examine the variants of a family and print the table."""
     parser = argparse.ArgumentParser(prog="python -m tools.variants", description=__doc__)
-    parser.add_argument("family", choices=FAMILIES)
+    parser.add_argument("page", type=Path, metavar="PAGE.md")
+    parser.add_argument("--family", choices=FAMILIES, action="append", help="default: all")
     parser.add_argument("--only", action="append", metavar="NAME", help="a model or a variant")
     parser.add_argument("--samples", type=int, default=3, help="random choices of each variant")
     parser.add_argument("--models", type=Path, help="where the files are kept (default: nowhere)")
@@ -215,17 +235,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.disable(logging.WARNING)
     onnxruntime.set_default_logger_severity(3)
     np.seterr(all="ignore")  # the quantizer divides by ranges that are empty
-    only, rows = set(options.only or ()), []
+    only, pages = set(options.only or ()), {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.models or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        for kind, variant in FAMILIES[options.family].items():
-            for name in variant.models:
-                if not only or {name, kind} <= only or (len(only) == 1 and {name, kind} & only):
-                    rows.append(examined(name, kind, variant, folder, options.samples))
-                    print(rows[-1], flush=True)
-    print(f"\n{print_table(rows)}")
-    return int(any(row.failed for row in rows))
+        for family in options.family or FAMILIES:
+            rows = pages.setdefault(family, [])
+            for kind, variant in FAMILIES[family].items():
+                for name in variant.models:
+                    if not only or {name, kind} <= only or (len(only) == 1 and {name, kind} & only):
+                        rows.append(examined(name, kind, variant, folder, options.samples))
+                        print(rows[-1], flush=True)
+    options.page.write_text(_page(pages), encoding="utf-8")
+    return int(any(row.failed for rows in pages.values() for row in rows))
+
+
+def _page(families: Mapping[str, Sequence[Row]]) -> str:
+    rows = [row for found in families.values() for row in found]
+    text = INTRODUCTION.format(
+        variants=len(rows),
+        choices=sum(row.choices for row in rows),
+        failed=", ".join(row.name for row in rows if row.failed and row.choices) or "none",
+        refused=", ".join(row.name for row in rows if not row.choices) or "none",
+        torch=torch.__version__,
+        onnxruntime=onnxruntime.__version__,
+        machine=platform.machine(),
+    )
+    tables = [
+        f"## {family.capitalize()}\n\n{print_table(found)}\n" for family, found in families.items()
+    ]
+    return "\n".join([text, *tables])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
     plain identifiers, or sums and products of these. Exporters write other things as well
     (``batch-size``, ``?``, -1), which engines would read as arithmetic or refuse. Dimensions that
     nobody named are called after the input, ``x_dim_0``. What operators compute that nothing is
-    known of has static sizes and those of inputs.
+    known of has static sizes and those of inputs. Results of nested graphs of which nothing was
+    found out are declared as before, because onnxruntime asks for their rank.
 
     Args:
         model: The model. Its outputs may be replaced inside by others, in the same order.
@@ -36,6 +37,11 @@ def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
     inputs = [(value, value.shape) for graph in model.graphs() for value in graph.inputs]
     computed = [(value, value.shape) for value in _untold(model)]
     outputs = [value.shape for value in model.graph.outputs]
+    results = [
+        (graph, [value.shape for value in graph.outputs])
+        for graph in model.graphs()
+        if graph is not model.graph
+    ]
     clean = _Cleaner(model)
     for value in model.graph.outputs:
         value.shape = None
@@ -50,6 +56,10 @@ def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
             value.shape = shape
         for value, shape in zip(model.graph.outputs, outputs, strict=True):
             value.shape = shape
+        for graph, shapes in results:
+            for value, shape in zip(graph.outputs, shapes, strict=False):
+                if value.shape is None:
+                    value.shape = shape
 
 
 def _untold(model: ir.Model) -> Iterator[ir.Value]:

@@ -53,4 +53,6 @@ def _release(node: ir.Node) -> None:
     for attribute in node.attributes.values():
         for inner in graphs_of(attribute):
             inner.outputs.clear()
+            for user in inner:
+                _release(user)
             inner.remove(list(inner), safe=True)

@@ -28,12 +28,16 @@ def test_rows_of_a_family(
     way = partial(variants._static, style=QuantFormat.QDQ, per_channel=True)
     family = {"qdq": Variant(way, ("fashionnet",)), "no": Variant(_refuse, ("fashionnet",))}
     monkeypatch.setitem(FAMILIES, "quantized", family)
-    arguments = ["quantized", "--samples", "1", "--models", str(tmp_path)]
+    page = tmp_path / "page.md"
+    arguments = [str(page), "--family", "quantized", "--samples", "1", "--models", str(tmp_path)]
     assert main([*arguments, "--only", "qdq"]) == 0
     said = capsys.readouterr().out
     assert "| fashionnet, qdq | " in said
     assert "fashionnet, no" not in said
     assert (tmp_path / "fashionnet.qdq.onnx").exists()
+    written = page.read_text(encoding="utf-8")
+    assert "## Quantized\n" in written
+    assert "wrong: none; what a tool refuses to make or to run: none." in written
     assert main(arguments) == 1
     assert "the tool refuses it: ValueError('not this one')" in capsys.readouterr().out
 

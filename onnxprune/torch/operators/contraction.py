@@ -39,7 +39,13 @@ def matmul(a: Masked, b: Masked) -> Masked:
     right = "".join(x for _, x in batch) + ("kz" if b.value.ndim > 1 else "k")
     result = together + ("y" if a.value.ndim > 1 else "") + ("z" if b.value.ndim > 1 else "")
     levels = contract((left, marks[0]), (right, marks[1]), result)
-    return Masked(value, levels)
+    rows_and_columns = ((a, "y", a.value.ndim - 2), (b, "z", b.value.ndim - 1))
+    born = {
+        result.index(letter)
+        for x, letter, axis in rows_and_columns
+        if letter in result and axis in x.born
+    }
+    return Masked(value, levels, frozenset(born))
 
 
 @operator("Gemm")
