@@ -17,7 +17,7 @@ from onnxprune.rewrite import plan
 from onnxprune.units import Units
 from onnxprune.verification.border import Border
 from onnxprune.verification.feeds import Feeds
-from onnxprune.verification.runtime import open_session
+from onnxprune.verification.runtime import first_line, open_session
 
 __all__ = [
     "ARBITERS",
@@ -65,7 +65,11 @@ class ZeroMasking:
         feeds = {name: _without(feed, removed.get(name)) for name, feed in feeds.items()}
         if self._removed is not removed:  # one session serves every run of the same choice
             self._removed, self._session = removed, open_session(zero_masked(self._graph, removed))
-        return dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+        try:
+            answers = self._session.run(self._names, feeds)
+        except Exception as error:  # sizes that depend on what the masked weights make of the input
+            raise CannotAnswer(f"the masked original does not run: {first_line(error)}") from None
+        return dict(zip(self._names, answers, strict=True))
 
 
 def zero_masked(graph: Graph, removed: Removed) -> Graph:

@@ -218,7 +218,8 @@ class Verifier:
                 closest = found
             if found.difference.agrees:
                 break
-        assert closest is not None
+        if closest is None:
+            raise CannotAnswer(f"{self.graph.source}: nothing can tell what is right: {inexact[-1]}")
         return closest
 
     def _judge(self, pruned: Graph, closest: _Found, problems: list[str]) -> Verdict:

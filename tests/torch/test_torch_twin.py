@@ -293,3 +293,18 @@ def test_outputs_are_compressed() -> None:
     weights = {"w": normal(8, 6), "b": normal(6)}
     twin = check(body, weights, {"w": {1: [0]}, "b": {0: [1, 2]}}, TOKENS)
     assert twin["y"].shape == (2, 5, 5)
+
+
+def test_the_product_with_a_filled_state_is_as_wide_as_what_it_meets() -> None:
+    body = """m (float[2,5,8] x) => (float[2,5,3] y) {
+        state = ConstantOfShape(shape)
+        v = MatMul(x, w1)
+        p = MatMul(x, state)
+        d = Sub(v, p)
+        y = MatMul(d, w2)
+    }"""
+    weights = {"w1": normal(8, 6), "w2": normal(6, 3)}
+    removed: Removed = {"w1": {1: [0, 4]}, "w2": {0: [0, 4]}}
+    twin = masked_twin(model(body, weights | {"shape": np.array([8, 6])}), TOKENS, arrays(removed))
+    small = sliced(weights, removed) | {"shape": np.array([8, 4])}
+    np.testing.assert_allclose(twin["y"], answers(body, small, TOKENS)["y"], rtol=1e-4, atol=1e-5)

@@ -22,7 +22,13 @@ from onnxprune.units import Units
 from onnxprune.verification import REFERENCES, Verifier, verify
 from onnxprune.verification.compare import ABSOLUTE, RELATIVE, STRICT, tolerance_of
 from onnxprune.verification.feeds import Feeds
-from onnxprune.verification.references import Outputs, Removed, ZeroMasking, why_inexact
+from onnxprune.verification.references import (
+    CannotAnswer,
+    Outputs,
+    Removed,
+    ZeroMasking,
+    why_inexact,
+)
 
 NORMALISED = """(float[N,6] x) => (float[N,3] y) {
     a = MatMul(x, w0)
@@ -398,3 +404,32 @@ def test_a_type_that_torch_does_not_have_is_no_error(monkeypatch: pytest.MonkeyP
     verdict = verify(units, small)
     assert verdict.reference == "zero-masking"
     assert "element type strange" in verdict.notes or not verdict.passed
+
+
+SIZED = """(float[1,4] x) => (float[M] y) {
+    h = MatMul(x, w0)
+    m = ReduceSum<keepdims=0>(h)
+    n = Cast<to=7>(m)
+    size = Unsqueeze(n, first)
+    y = Reshape(x, size)
+}"""
+
+
+def test_masked_weights_that_ask_for_sizes_that_do_not_fit() -> None:
+    model = proto(SIZED, "", w0=np.eye(4, dtype=np.float32), first=np.array([0]))
+    feeds = {"x": np.ones((1, 4), np.float32)}
+    answer = ZeroMasking(load(model))
+    assert answer(feeds, {})["y"].shape == (4,)
+    with pytest.raises(CannotAnswer, match="the masked original does not run: .*Reshape"):
+        answer(feeds, {"w0": {1: np.array([2])}})
+
+
+def test_nothing_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mute(graph: Graph) -> object:
+        raise CannotAnswer("it says nothing")
+
+    monkeypatch.setitem(REFERENCES._items, "mute", mute)
+    monkeypatch.setattr("onnxprune.verification.verify._order", lambda *_: iter(["mute"]))
+    units, small = _pruned(MODELS["chain"]())
+    with pytest.raises(CannotAnswer, match="nothing can tell what is right: it says nothing"):
+        verify(units, small)
