@@ -11,7 +11,7 @@ from onnxprune.axes import Barred, Rule
 from onnxprune.axes.bind import Binding
 from onnxprune.axes.sentence import Sentence, Term
 from onnxprune.graph import Graph, Source
-from onnxprune.ops import RULES, rules_for
+from onnxprune.ops import FLOWS, RULES, rules_for
 from onnxprune.ops.limits import limits_of
 from onnxprune.oracle.cases import Case
 from onnxprune.oracle.verdict import understood
@@ -71,7 +71,7 @@ def unruled() -> list[str]:
 
     schemas = onnx.defs.get_all_schemas()
     names = {schema.name for schema in schemas if schema.domain == "" and not schema.deprecated}
-    return sorted(names - {*RULES, "Constant"})
+    return sorted(names - {*RULES, *FLOWS, "Constant"})
 
 
 def markdown(rows: Iterable[Row]) -> str:
@@ -87,6 +87,7 @@ def markdown(rows: Iterable[Row]) -> str:
             lines.append(f"| {row.operator} | `{row.sentence}` | {row.loses} | {limits} |")
         else:
             barred.setdefault(row.limits[0], []).append(row.operator)
+    lines += ["", f"Labels flow through the graphs of {', '.join(sorted(FLOWS))}."]
     lines += ["", "These keep everything whole:", ""]
     lines += [f"- {', '.join(names)}: {reason}" for reason, names in barred.items()]
     if unruled():
