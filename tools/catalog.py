@@ -355,6 +355,44 @@ _MODELS = (
         "MIT",
         {"input": Feed((1, 131))},
     ),
+    Model(
+        "hama-g2p-encoder",
+        "how Korean and English are pronounced, two bidirectional GRUs, 16-bit weights (torch)",
+        *("hama", "1.3.13", "hama/assets/encoder.onnx"),
+        "b512084fdd78dcb532693828fe86c1675a950289c2805702b08b4c8a03dec3bb",
+        "Apache-2.0",
+        {
+            "input_ids": Feed((1, 9), "int64", 4, 19750),
+            "input_lengths": Feed((1,), "int64", 9, 10),
+        },
+    ),
+    Model(
+        "hama-g2p-decoder",
+        "one phoneme after another, GRUs and attention, 16-bit weights (torch)",
+        *("hama", "1.3.13", "hama/assets/decoder_step.onnx"),
+        "024790900f2d865dd83df92f9772dd95cfc590b70698c49de3f73ddbdd44311f",
+        "Apache-2.0",
+        {
+            "decoder_input_ids": Feed((1, 1), "int64", 0, 189),
+            "encoder_outputs": Feed((1, 9, 192), low=-1),
+            "projected_keys": Feed((1, 9, 96), low=-1),
+            "encoder_mask": Feed((1, 9), "bool", 0, 0),
+            "prev_attn": Feed((1, 9)),
+            "hidden": Feed((2, 1, 96), low=-1),
+            "positions": Feed((1, 9), high=9),
+        },
+    ),
+    Model(
+        "hama-asr",
+        "phonemes from the waveform, convolutions and attention, 16-bit weights (torch)",
+        *("hama", "1.3.13", "hama/assets/asr_waveform_fp16.onnx"),
+        "a884b5ac55f8bbc00673e8cf6d2dd601aa76e5031dd85cf3de2f25b5987cd59a",
+        "Apache-2.0",
+        {
+            "waveform": Feed((1, 16000), low=-1),
+            "waveform_lengths": Feed((1,), "int64", 16000, 16001),
+        },
+    ),
 )
 
 MODELS: dict[str, Model] = {model.name: model for model in _MODELS}

@@ -75,7 +75,7 @@ class Listed:
 
 def _list(names: list[str], form: str, complete: bool) -> None:
     """Write what there is, and, if complete, what is missing."""
-    from onnxprune.ops import MACS
+    from onnxprune.ops import FLOWS, MACS
     from onnxprune.ops.limits import limits_of
     from onnxprune.oracle import family_of, unruled
 
@@ -83,6 +83,7 @@ def _list(names: list[str], form: str, complete: bool) -> None:
         Listed(name, family_of(name), MACS.find(name) is not None, list(map(str, limits_of(name))))
         for name in names
     ]
+    rows += [Listed(name, "control", False, []) for name in FLOWS if complete]
     rows.sort(key=lambda row: (row.family, row.operator))
     rows += [Listed(name, None, False, []) for name in unruled() if complete]
     emit(form, rows, _list_text)
@@ -95,8 +96,8 @@ def _list_text(rows: list[Listed]) -> str:
         families.setdefault(row.family or "no rule", []).append(row.operator)
         for limit in row.limits:
             limits.setdefault(limit, []).append(row.operator)
-    lines = [f"{family:14} {', '.join(names)}" for family, names in families.items()]
-    lines += [f"{'known limit':14} {', '.join(names)}, {text}" for text, names in limits.items()]
+    lines = [f"{family:19} {', '.join(names)}" for family, names in families.items()]
+    lines += [f"{'known limit':19} {', '.join(names)}, {text}" for text, names in limits.items()]
     return "\n".join(lines)
 
 

@@ -48,8 +48,11 @@ def apply(model: ir.Model, plan: Plan) -> ir.Model:
     return clone
 
 
-def _declared(shape: ir.Shape, sizes: Mapping[int, int]) -> ir.Shape:
-    return ir.Shape([sizes.get(i, size) for i, size in enumerate(shape)])
+def _declared(shape: ir.Shape, sizes: Mapping[int, int | None]) -> ir.Shape:
+    """A declared shape after the cut; sizes that it leaves open stay open."""
+    return ir.Shape(
+        sizes.get(i, size) if isinstance(size, int) else size for i, size in enumerate(shape)
+    )
 
 
 def _slice(value: ir.Value, axes: Mapping[int, Ids]) -> None:

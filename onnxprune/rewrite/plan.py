@@ -28,12 +28,13 @@ class Plan:
         slices: Initializer -> axis -> the indices that stay. Of axis 1 of a weight whose groups
             choose by themselves, (rows, indices): those of each index of axis 0 that stays.
         patches: Node of the original graph -> its changes.
-        shapes: What goes into or comes out of a graph -> axis -> the size that it declares now.
+        shapes: What goes into or comes out of a graph -> axis -> the size that it declares now, if
+            it declares any; None where that depends on what is fed.
     """
 
     slices: Mapping[str, Mapping[int, Ids]]
     patches: Mapping[ir.Node, Patch]
-    shapes: Mapping[ir.Value, Mapping[int, int]] = field(default_factory=dict)
+    shapes: Mapping[ir.Value, Mapping[int, int | None]] = field(default_factory=dict)
 
 
 def plan(units: Units) -> Plan:
@@ -67,13 +68,18 @@ def plan(units: Units) -> Plan:
     return Plan(slices, patches, _declared(units.graph, cut))
 
 
-def _declared(graph: Graph, cut: Cut) -> Mapping[ir.Value, Mapping[int, int]]:
-    """The static sizes that inputs and outputs of graphs lose, those inside nodes as well."""
-    sizes: dict[ir.Value, dict[int, int]] = {}
+def _declared(graph: Graph, cut: Cut) -> Mapping[ir.Value, Mapping[int, int | None]]:
+    """The sizes of inputs and outputs of graphs that become smaller, inside nodes as well.
+
+    What the author declares may be more than what inference found out.
+    """
+    sizes: dict[ir.Value, dict[int, int | None]] = {}
     for inner in graph.model.graphs():
         for value in (*inner.inputs, *inner.outputs):
-            shape = graph.shape(value) or ()
-            cuts = {i: cut.size(axis) for i, axis in cut.axes(value) if not shape[i].dynamic}
+            cuts = {
+                i: None if any(factor.dynamic for factor in axis) else cut.size(axis)
+                for i, axis in cut.axes(value)
+            }
             if cuts:
                 sizes[value] = cuts
     return sizes

@@ -6,16 +6,16 @@ import pytest
 from commands import Refused, Run
 
 from onnxprune.cli import rules
-from onnxprune.ops import RULES
+from onnxprune.ops import FLOWS, RULES
 from onnxprune.ops.limits import LIMITS
 from onnxprune.oracle import Gap, Tally
 
 
 def test_the_list(run: Run) -> None:
     lines = run("rules").out.splitlines()
-    assert "matmul         Gemm, MatMul" in lines
+    assert "matmul              Gemm, MatMul" in lines
     limit = next(limit for limit in LIMITS if limit.operators == ("Hardmax",))
-    assert f"known limit    Hardmax, {limit}" in lines
+    assert f"known limit         Hardmax, {limit}" in lines
 
 
 def test_the_list_in_json(run: Run) -> None:
@@ -28,7 +28,7 @@ def test_the_list_in_json(run: Run) -> None:
     }
     assert rows["Relu"]["macs"] is False
     assert rows["Hardmax"]["limits"]
-    assert {name for name, row in rows.items() if row["family"]} == set(RULES)
+    assert {name for name, row in rows.items() if row["family"]} == {*RULES, *FLOWS}
 
 
 def test_operators_without_a_rule_are_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_operators_without_a_rule_are_told(run: Run, monkeypatch: pytest.MonkeyP
 
 def test_some_operators(run: Run) -> None:
     assert run("rules", "Relu", "Conv", "Relu").out == (
-        "convolution    Conv\nelementwise    Relu\n"
+        "convolution         Conv\nelementwise         Relu\n"
     )
 
 
