@@ -61,7 +61,7 @@ def meet(atoms: Atoms, first: Factors, second: Factors, reason: int) -> Factors:
     while a and b:
         if a[0].size < b[0].size:
             a, b = b, a
-        if a[0].size % b[0].size:
+        if not b[0].size or a[0].size % b[0].size:
             break
         if a[0].size > b[0].size:
             a[:1] = _split(atoms, a[0], b[0].size, reason)

@@ -152,9 +152,11 @@ class _Labeller:
             if axes is not None:
                 self.axes[link.inner] = axes
         for graph in flow.graphs:
-            for value in (*graph.inputs, *graph.initializers.values()):
+            for value in graph.inputs:
                 if value not in self.axes:
                     self.opaque(value, told)
+            for value in graph.initializers.values():
+                self.opaque(value, self._blame(node, "operator", "its graph hands out a constant"))
             for inner in graph:
                 self.node(inner, rule_of)
         for link in flow.carried:

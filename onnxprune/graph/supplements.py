@@ -115,6 +115,18 @@ def _cut(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | Non
     return [sizes[i] if i in cut else size for i, size in enumerate(shape)]
 
 
+def _reshaped(context: ShapeInferenceContext, node: ir.Node) -> Sequence[_Size] | None:
+    """One unknown size before and one after are the same where all others multiply to the same."""
+    before, after = node.inputs[0], node.outputs[0].shape
+    if before is None or before.shape is None or after is None:
+        return None
+    symbols = [[n for n in shape if not isinstance(n, int)] for shape in (before.shape, after)]
+    static = [math.prod(n for n in shape if isinstance(n, int)) for shape in (before.shape, after)]
+    if any(len(found) != 1 for found in symbols) or static[0] != static[1] or not static[0]:
+        return None
+    return [n if isinstance(n, int) else symbols[0][0] for n in after]
+
+
 _RULES: dict[str, Callable[[ShapeInferenceContext, ir.Node], Sequence[_Size] | None]] = {
     "Affine": _like,
     "ConstantOfShape": _filled,
@@ -124,6 +136,7 @@ _RULES: dict[str, Callable[[ShapeInferenceContext, ir.Node], Sequence[_Size] | N
     "MemcpyFromHost": _like,
     "MemcpyToHost": _like,
     "ParametricSoftplus": _like,
+    "Reshape": _reshaped,
     "Resize": _scaled,
     "Scale": _like,
     "ScaledTanh": _like,

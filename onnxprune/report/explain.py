@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxprune.axes.factors import Factors
+from onnxprune.axes.flow import Flow
 from onnxprune.errors import ChoiceError
 from onnxprune.ops import rules_for
 from onnxprune.report.chain import chain
@@ -58,6 +59,8 @@ def _node(units: Units, node: ir.Node) -> list[str]:
     bound = units.labels.bound.get(node)
     if bound is None:
         rule = rules_for(units.graph)(node)
+        if isinstance(rule, Flow):
+            return [*lines, "  labels flow through its graphs"]
         reason = getattr(rule, "reason", "its rule does not fit its shapes")
         barred = [b for b in units.labels.barriers if b.node == node.name and b.kind == "operator"]
         return [*lines, f"  barrier: {barred[0].reason if barred else reason}"]

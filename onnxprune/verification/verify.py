@@ -219,7 +219,9 @@ class Verifier:
             if found.difference.agrees:
                 break
         if closest is None:
-            raise CannotAnswer(f"{self.graph.source}: nothing can tell what is right: {inexact[-1]}")
+            raise CannotAnswer(
+                f"{self.graph.source}: nothing can tell what is right: {inexact[-1]}"
+            )
         return closest
 
     def _judge(self, pruned: Graph, closest: _Found, problems: list[str]) -> Verdict:

@@ -101,3 +101,20 @@ def test_a_quotient_of_floats_is_not_that_of_integers() -> None:
     )
     graph = load(model)
     assert graph.elements(graph.outputs[0]) is None
+
+
+@pytest.mark.parametrize(("last", "told"), [(96, True), (48, False)])
+def test_one_unknown_size_before_a_reshape_is_the_one_after_it(last: int, told: bool) -> None:
+    model = proto(
+        """(float[4,N,96] x, int64[1] free) => (float[A,B,C,D] z) {
+            target = Concat<axis=0>(two, two, free, last)
+            y = Reshape(x, target)
+            z = Relu(y)
+        }""",
+        two=ints(2), last=ints(last),
+    )  # fmt: skip
+    graph = load(model)
+    shape = graph.shape(graph.nodes[-1].inputs[0])  # type: ignore[arg-type]
+    assert shape is not None
+    assert [dim.size for dim in shape if not dim.dynamic] == [2, 2, last]
+    assert (shape[2] == graph.shape(graph.inputs[0])[1]) is told  # type: ignore[index]

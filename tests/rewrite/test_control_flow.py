@@ -10,6 +10,7 @@ from helpers import choose, close, feeds_of, proto, run, to_proto, units_of, zer
 from onnx.numpy_helper import from_array
 
 from onnxprune.graph import load
+from onnxprune.report import explain
 from onnxprune.rewrite import prune
 from onnxprune.verification import Verifier
 
@@ -114,3 +115,37 @@ def test_shapes_that_the_graphs_declare_follow() -> None:
     declared = [v.type.tensor_type.shape.dim for v in (*body.input, *body.output)]
     assert 8 not in {dim.dim_value for dims in declared for dim in dims}
     assert 3 in {dim.dim_value for dims in declared for dim in dims}, "the others stay"
+
+
+def test_a_branch_that_hands_out_something_empty() -> None:
+    """As decoders do for a cache that they do not need."""
+    model = proto(
+        """(float[N,4] x, bool flag) => (float[N,2] y, float[M,8] z) {
+            a = MatMul(x, w0)
+            y = MatMul(a, w1)
+            z = If(flag) <
+                then_branch = g () => (float[0,8] t) { t = Identity(nothing) },
+                else_branch = h () => (float[N,8] e) { e = MatMul(a, we) }
+            >
+        }""",
+        "w0 4 6, w1 6 2, we 6 8",
+        nothing=np.zeros((0, 8), np.float32),
+    )
+    units = units_of(_inside_out(model))
+    assert [unit.num_channels for unit in units.mutable] == [6]
+    choose(units, 0)
+    verdict = Verifier(units, {**feeds_of(model), "flag": np.array(False)}).verify(prune(units))
+    assert verdict.passed, verdict.problems
+
+
+def _inside_out(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The empty tensor is the branch's own, and its result."""
+    (node,) = (n for n in model.graph.node if n.op_type == "If")
+    (branch,) = (a.g for a in node.attribute if a.name == "then_branch")
+    del branch.node[:]
+    branch.initializer.append(from_array(np.zeros((0, 8), np.float32), "t"))
+    return model
+
+
+def test_a_node_with_graphs_is_explained() -> None:
+    assert explain(units_of(small.branches()), "If_2")[1] == "  labels flow through its graphs"
