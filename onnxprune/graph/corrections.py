@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["correct"]
 
 _POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
+_TO_THE_END = (2**31 - 1, 2**63 - 1)
 
 
 def correct(context: ShapeInferenceContext, node: ir.Node) -> None:
@@ -51,7 +52,8 @@ def _correct_slice(
     """Bound ``x[start:end]`` by the axis.
 
     The rule takes for granted that the end is within the axis, and so reads a customary way to
-    say "to the end", such as 1,000,000,000, as the size of the result.
+    say "to the end", such as 1,000,000,000, as the size of the result. What goes backwards to the
+    first element loses that one, where the rule tells elements.
     """
     starts, ends, axes, steps = (_integers(context, node, index) for index in range(1, 5))
     if starts is None or ends is None:
@@ -61,9 +63,32 @@ def _correct_slice(
     sizes = list(output)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = data[axis]
-        if isinstance(size, ir.SymbolicDim) and isinstance(sizes[axis], int):
+        if isinstance(size, int):
+            sizes[axis] = len(_picked(size, start, end, step))
+        elif isinstance(sizes[axis], int):
             sizes[axis] = _length(context, size, start, end, step)
+        elif (start, end) != (0, abs(end)) and sizes[axis] == size:
+            sizes[axis] = context.new_symbolic_dim()
     node.outputs[0].shape = ir.Shape(sizes)
+    given = node.inputs[0]
+    items = context.get_symbolic_value(given) if given is not None and len(data) == 1 else None
+    if items is not None and len(starts) == 1:
+        places = _picked(len(items), starts[0], ends[0], steps[0])
+        node.outputs[0].const_value = None
+        context.set_symbolic_value(node.outputs[0], [items[place] for place in places])
+
+
+def _picked(size: int, start: int, end: int, step: int) -> range:
+    """The indices of an axis that a slice takes, bounded by it.
+
+    Backwards to the largest integer is to the first index: so onnxruntime reads it.
+    """
+    if size == 0 or step == 0:
+        return range(0)
+    last = size if step > 0 else size - 1
+    first = max(0, min(start + size if start < 0 else start, last))
+    stop = max(0 if step > 0 else -1, min(end + size if end < 0 else end, last))
+    return range(first, -1 if step < 0 and end in _TO_THE_END else stop, step)
 
 
 def _length(

