@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +9,7 @@ import torch
 
 from models.export import Exporter
 from models.transformers.architecture import Architecture
+from onnxprune.torch.silence import silent
 
 __all__ = ["export"]
 
@@ -49,7 +45,7 @@ def export(
         named = dict(zip(architecture.inputs, axes, strict=True))
         named |= {name: {0: BATCH} for name in architecture.outputs}
         options = {"dynamic_axes": named if dynamic else None}
-    with _quiet(), torch.no_grad():
+    with silent(), torch.no_grad():
         torch.onnx.export(
             *(module, example, str(path)),
             dynamo=exporter == "dynamo",
@@ -58,24 +54,3 @@ def export(
             **options,
         )
     return path
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop what the exporters and `transformers` print, warn and log."""
-    level = logging.root.manager.disable
-    native: Any = torch._C
-    printing, said = native._jit_onnx_log, io.StringIO()
-    try:
-        logging.disable(logging.CRITICAL)
-        native._jit_onnx_log = lambda *_: None
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(said),
-            contextlib.redirect_stderr(said),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        native._jit_onnx_log = printing
-        logging.disable(level)

@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
-import logging
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
@@ -44,6 +41,7 @@ from onnxprune.torch.exported import (
     strip,
     tell_apart,
 )
+from onnxprune.torch.silence import silent
 
 __all__ = ["EXPORTERS", "Example", "Exporter", "export"]
 
@@ -142,7 +140,7 @@ def export(
         "opset_version": opset,
         "verbose": False,
     }
-    with _evaluated(module), _quiet(), torch.no_grad():
+    with _evaluated(module), silent(), torch.no_grad():
         model = _run(exporter, module, args, kwargs, dynamic, not keep_names, common)
         _put_right(model, module, dynamic, names if keep_names else None)
         if path is None:
@@ -329,26 +327,3 @@ def _evaluated(module: nn.Module) -> Iterator[None]:
         for child, training in modes.items():
             child.training = training
         torch.backends.mha.set_fastpath_enabled(fast)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop all that the exporters print, warn and log."""
-    level = logging.root.manager.disable
-    # The legacy exporter has C++ print the whole graph when it fails.
-    native: Any = torch._C
-    printing = native._jit_onnx_log
-    said = io.StringIO()
-    try:
-        logging.disable(logging.CRITICAL)
-        native._jit_onnx_log = lambda *_: None
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(said),
-            contextlib.redirect_stderr(said),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        native._jit_onnx_log = printing
-        logging.disable(level)
