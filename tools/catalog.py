@@ -337,6 +337,9 @@ _MODELS = (
                 for what in ("key", "value")
             },
         },
+        {
+            "onnx::MatMul_*": "They read what the encoder heard, which is an input of the model.",
+        },
     ),
     Model(
         "layout-cdla",

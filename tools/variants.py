@@ -8,6 +8,7 @@ result is wrong, or if nothing of a variant can be pruned; what a tool refuses i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import platform
 import tempfile
@@ -232,11 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=3, help="random choices of each variant")
     parser.add_argument("--models", type=Path, help="where the files are kept (default: nowhere)")
     options = parser.parse_args(arguments)
-    logging.disable(logging.WARNING)
-    onnxruntime.set_default_logger_severity(3)
-    np.seterr(all="ignore")  # the quantizer divides by ranges that are empty
     only, pages = set(options.only or ()), {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
         folder = options.models or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         for family in options.family or FAMILIES:
@@ -248,6 +246,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         print(rows[-1], flush=True)
     options.page.write_text(_page(pages), encoding="utf-8")
     return int(any(row.failed for rows in pages.values() for row in rows))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what the tools log; the quantizer also divides by ranges that are empty."""
+    level = logging.root.manager.disable
+    onnxruntime.set_default_logger_severity(3)
+    try:
+        logging.disable(logging.WARNING)
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        logging.disable(level)
+        onnxruntime.set_default_logger_severity(2)
 
 
 def _page(families: Mapping[str, Sequence[Row]]) -> str:

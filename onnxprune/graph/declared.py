@@ -18,7 +18,9 @@ _EXPRESSION = re.compile(r"[\w.\s+*/()-]{1,100}\Z")
 
 
 @contextlib.contextmanager
-def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
+def declared_shapes(
+    model: ir.Model, trusting: bool = True
+) -> Iterator[tuple[ir.Shape | None, ...]]:
     """Prepare declared shapes for inference, and put them back as they were afterwards.
 
     Inside, outputs of the main graph have no shape, and the dimensions of inputs are static sizes,
@@ -30,6 +32,8 @@ def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
 
     Args:
         model: The model. Its outputs may be replaced inside by others, in the same order.
+        trusting: Whether to believe what is declared of results that no rule tells. No runtime
+            holds an author to that, so nothing is to be computed from it for good.
 
     Yields:
         The shape that each output of the main graph was declared to have.
@@ -48,7 +52,7 @@ def declared_shapes(model: ir.Model) -> Iterator[tuple[ir.Shape | None, ...]]:
     for value, shape in inputs:
         value.shape = clean(shape, value.name)
     for value, shape in computed:
-        value.shape = clean.familiar(shape)
+        value.shape = clean.familiar(shape) if trusting else None
     try:
         yield tuple(clean(shape) for shape in outputs)
     finally:

@@ -103,7 +103,7 @@ def fold(model: ir.Model, untouched: Set[str] = frozenset()) -> ir.Model:
         and value.const_value.size > 1
     }
     try:
-        with declared_shapes(attempt):
+        with declared_shapes(attempt, trusting=False):
             shapes.propagate(attempt)
             if not untouched:
                 pick_from_parts(attempt)

@@ -55,7 +55,7 @@ def distrusted(node: ir.Node) -> bool:
     an Expand of anything for one of a scalar, a Split into given parts for one into equal parts, a
     Squeeze of given axes for one of all. And it forgets the axis of a Unique, that a Resize may
     keep the aspect ratio, that a FusedMatMul may have its batch inside of a matrix, and that
-    quantised poolings change sizes.
+    quantised poolings change sizes. Elements of vectors it takes for whole numbers of any size.
     """
     if node.op_type in _POOLS:
         return True
@@ -71,7 +71,27 @@ def distrusted(node: ir.Node) -> bool:
     if node.op_type == "Resize":
         policy = node.attributes.get("keep_aspect_ratio_policy")
         return policy is not None and policy.value != "stretch"
+    if node.op_type in ("Cast", "Div") and all(map(_is_flat, node.inputs)):
+        return _leaves_whole_numbers(node)
     return node.op_type == "Unique" and "axis" in node.attributes
+
+
+_WIDE = {ir.DataType.DOUBLE, ir.DataType.FLOAT, ir.DataType.INT32, ir.DataType.INT64}
+"""What holds every size there is."""
+
+
+def _leaves_whole_numbers(node: ir.Node) -> bool:
+    """Whether a division may have a rest, or a cast into what does not hold all numbers."""
+    if node.op_type == "Cast":
+        return integer(node, "to") not in _WIDE
+    return any(v is not None and v.dtype not in _WHOLE for v in node.inputs)
+
+
+_WHOLE = {ir.DataType.INT32, ir.DataType.INT64}
+
+
+def _is_flat(value: ir.Value | None) -> bool:
+    return value is not None and value.shape is not None and len(value.shape) < 2
 
 
 def misled(node: ir.Node) -> bool:

@@ -6,7 +6,13 @@ import onnx_ir as ir
 
 from onnxprune.graph.nested import graphs_of, integer, integers
 
-__all__ = ["bind", "bodies", "settle"]
+__all__ = ["SYM_DATA_KEY", "bind", "bodies", "settle"]
+
+SYM_DATA_KEY = "pkg.onnx_shape_inference.sym_data"
+"""Where onnx-shape-inference leaves the elements of shape tensors."""
+
+_BOUND = "onnxprune.bound"
+"""Key of ``Value.meta``: the shape of an input of a body is that of what it is fed."""
 
 
 def bodies(node: ir.Node) -> list[ir.Graph]:
@@ -19,16 +25,25 @@ def bind(node: ir.Node, body: ir.Graph) -> None:
 
     Args:
         node: The node.
-        body: Its body; inputs that have no shape of their own get one.
+        body: Its body; inputs that have no shape of their own get one, and those of another size
+            than they are fed none: no runtime holds an author to what is declared here.
     """
     for outer, inner, axis in _fed(node, body):
         if inner.type is None:
             inner.type = outer.type
-        if inner.shape is None and outer.shape is not None:
-            sizes = list(outer.shape)
-            if axis is not None and -len(sizes) <= axis < len(sizes):
-                del sizes[axis]
+        if outer.shape is None:
+            continue
+        sizes = list(outer.shape)
+        if axis is not None and -len(sizes) <= axis < len(sizes):
+            del sizes[axis]
+        if inner.shape is None:
             inner.shape = ir.Shape(sizes)
+            inner.meta[_BOUND] = True
+        elif len(inner.shape) != len(sizes) or any(
+            isinstance(a, int) and isinstance(b, int) and a != b
+            for a, b in zip(inner.shape, sizes, strict=True)
+        ):
+            inner.shape = _common(inner.shape, ir.Shape(sizes))
 
 
 def settle(node: ir.Node, body: ir.Graph) -> None:
@@ -47,11 +62,22 @@ def settle(node: ir.Node, body: ir.Graph) -> None:
         if inner.shape is None or inner.shape == result.shape:
             continue
         varies = True
+        inner.shape = _common(inner.shape, result.shape)
         if index < len(node.outputs):
-            node.outputs[index].shape = _common(inner.shape, result.shape)
+            node.outputs[index].shape = inner.shape
     if varies:
-        for inner_node in body.all_nodes():
-            for value in inner_node.outputs:
+        _forget(body)
+
+
+def _forget(body: ir.Graph) -> None:
+    """Forget what was told of the values inside of a body, and of bodies inside of it."""
+    for node in body.all_nodes():
+        for value in node.outputs:
+            value.shape = None
+            value.const_value = None
+            value.metadata_props.pop(SYM_DATA_KEY, None)
+        for value in (value for inner in bodies(node) for value in inner.inputs):
+            if value.meta.get(_BOUND):
                 value.shape = None
 
 

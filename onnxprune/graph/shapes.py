@@ -16,6 +16,7 @@ import onnx_ir as ir
 from onnxprune.graph import engine
 from onnxprune.graph.declared import declared_shapes
 from onnxprune.graph.dims import Dim
+from onnxprune.graph.loops import SYM_DATA_KEY
 from onnxprune.graph.nested import constant
 from onnxprune.graph.opaque import opaque
 from onnxprune.graph.symbols import Symbols
@@ -23,9 +24,6 @@ from onnxprune.graph.symbols import Symbols
 __all__ = ["all_values", "forget", "infer", "propagate"]
 
 logger = logging.getLogger(__name__)
-
-SYM_DATA_KEY = "pkg.onnx_shape_inference.sym_data"
-"""Where onnx-shape-inference leaves the elements of shape tensors."""
 
 _MOST_ELEMENTS = 64
 

@@ -15,6 +15,9 @@ __all__ = ["still"]
 
 _PERIOD = 997
 _STEP = 1.6180339887
+_START = 0.5
+"""Not zero, where a single number that is drawn would be the mean: often zero, which hides much."""
+
 _OLDEST = 11
 """The first opset that has a Range."""
 
@@ -95,7 +98,8 @@ class _Maker:
         places = make("Range", zero, make("ReduceProd", shape, keepdims=0), one)
         period = self._constant(node, np.array(_PERIOD))
         angles = make("Cast", make("Mod", places, period), to=int(ir.DataType.FLOAT))
-        waves = make("Sin", make("Mul", angles, self._constant(node, np.float32(_STEP))))
+        turned = make("Mul", angles, self._constant(node, np.float32(_STEP)))
+        waves = make("Sin", make("Add", turned, self._constant(node, np.float32(_START))))
         middle, height = map(np.float32, _SPREADS[node.op_type](node))
         spread = make("Mul", waves, self._constant(node, height))
         drawn = make("Add", spread, self._constant(node, middle))

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import onnx
 import onnx_ir as ir
+import pytest
 from graph_models import cnn, floats, image, operators, same_answers, tensor, text_model
 
 from onnxprune.graph import load
@@ -219,6 +220,25 @@ class TestSweeping:
         """
         assert operators(load(text_model(text)).model) == ["Relu"]
 
+    def test_a_dead_loop_lets_go_of_what_a_branch_in_it_used(self) -> None:
+        text = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (int64 n, bool c, float[2] x) => (float[2] y) {
+          y = Relu (x)
+          z = Loop (n, c, x) <
+            body = l (int64 i, bool on, float[2] s) => (bool go, float[2] r) {
+              go = Identity (on)
+              k = Neg (s)
+              r = If (c) <
+                then_branch = t () => (float[2] a) { a = Add (k, k) },
+                else_branch = e () => (float[2] b) { b = Neg (k) }
+              >
+            }
+          >
+        }
+        """
+        assert operators(load(text_model(text)).model) == ["Relu"]
+
     def test_what_only_a_branch_uses_stays(self) -> None:
         text = """
         <ir_version: 8, opset_import: ["" : 17]>
@@ -234,6 +254,43 @@ class TestSweeping:
         graph = load(model)
         assert operators(graph.model) == ["Neg", "If"]
         same_answers(model, graph.model, {"c": np.array(True), "x": floats(2)})
+
+
+class TestStates:
+    """Of the state of a loop, where it does not keep the shape that it starts with."""
+
+    TEXT = """
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[2,4] x, int64 n, bool c) => (float[M,4] y, int64[1] z) {
+          y, z = Loop (n, c, x, none) <
+            body = l (int64 i, bool on, float[A,B] h, int64[1] s) =>
+                (bool go, float[C,D] r, int64[1] t) {
+              go = Identity (on)
+              r = Concat <axis = 0> (h, h)
+              rows = Shape <end = 1> (h)
+              t = If (on) <
+                then_branch = a () => (int64[1] p) { p = Add (s, rows) },
+                else_branch = b () => (int64[1] q) { q = Identity (rows) }
+              >
+            }
+          >
+        }
+        """
+
+    @pytest.mark.parametrize("declared", [None, (2, 8), (2, 4)])
+    def test_nothing_is_computed_from_a_shape_that_changes(
+        self, declared: tuple[int, ...] | None
+    ) -> None:
+        model = ir.to_proto(text_model(self.TEXT, ir.tensor(np.array([0]), name="none")))
+        (body,) = (a.g for a in model.graph.node[0].attribute)
+        shape = body.input[2].type.tensor_type.shape
+        body.output[1].type.tensor_type.ClearField("shape")
+        if declared is None:
+            body.input[2].type.tensor_type.ClearField("shape")
+        for dim, size in zip(shape.dim, declared or (), strict=False):
+            dim.dim_value = size
+        feeds = {"x": floats(2, 4), "n": np.array(3), "c": np.array(True)}
+        same_answers(model, load(model).model, feeds)
 
 
 def test_loading_what_was_normalised_changes_nothing() -> None:

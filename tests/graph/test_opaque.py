@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from helpers import ints, proto, run, to_proto
 
 import onnxprune as op
 from onnxprune.graph import Graph, load
@@ -27,15 +28,15 @@ SHAPES = {"w1": (6, 3, 3, 3), "w2": (8, 6, 3, 3), "w3": (4, 8, 3, 3)}
 
 def declared(*shape: int | str) -> onnx.ModelProto:
     """The model, with a shape for the result of the operator that nobody knows."""
-    proto = onnx.parser.parse_model(TEXT)
+    model = onnx.parser.parse_model(TEXT)
     random = np.random.default_rng(0)
     for name, sizes in SHAPES.items():
         weight = random.standard_normal(sizes).astype(np.float32)
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
     if shape:
         info = onnx.helper.make_tensor_value_info("b", onnx.TensorProto.FLOAT, shape)
-        proto.graph.value_info.append(info)
-    return proto
+        model.graph.value_info.append(info)
+    return model
 
 
 def shape_of(graph: Graph, name: str) -> list[str] | None:
@@ -77,3 +78,19 @@ def test_it_is_kept_when_the_model_is_pruned_and_saved(tmp_path: Path) -> None:
     assert info.name == "b"
     [unit] = op.find_units(load(tmp_path / "small.onnx")).mutable
     assert unit.mutable_channel.num_channels == 4
+
+
+def test_nothing_is_computed_from_a_declared_shape() -> None:
+    """Whoever declares a wrong one has the answers of the model as it is."""
+    model = proto(
+        """(float[N,4] x) => (int64[1] y) {
+            a = com.microsoft.UnfoldTensor<dim=1, size=2, step=2>(x)
+            y0 = Shape<start=1, end=2>(a)
+            y = Add(y0, one)
+        }""",
+        one=ints(1),
+    )
+    info = onnx.helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, ("N", 7, 2))
+    model.graph.value_info.append(info)
+    feeds = {"x": np.zeros((2, 4), np.float32)}
+    assert run(model, feeds)["y"] == run(to_proto(load(model)), feeds)["y"] == [3]

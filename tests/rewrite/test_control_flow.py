@@ -117,6 +117,38 @@ def test_shapes_that_the_graphs_declare_follow() -> None:
     assert 3 in {dim.dim_value for dims in declared for dim in dims}, "the others stay"
 
 
+def test_results_whose_shape_nobody_finds_out_stay_declared() -> None:
+    """Of the results of a Scan's graph onnxruntime wants the rank."""
+    model = proto(
+        """(float[3,N,4] x, float[N,1] first) => (float[N,2] y, float[3,N,4] all) {
+            last, all = Scan(first, x) <
+                num_scan_inputs = 1,
+                body = g (float[A,B] s, float[N,4] e) => (float[N,1] n, float[K,L] o) {
+                    n = ReduceSum(e, axis)
+                    o = Loop(steps, yes, e) <
+                        body = l (int64 i, bool go, float[N,4] t) => (bool on, float[C,D] r) {
+                            on = Identity(go)
+                            r = Add(t, s)
+                        }
+                    >
+                }
+            >
+            a = MatMul(last, w0)
+            y = MatMul(a, w1)
+        }""",
+        "w0 1 6, w1 6 2",
+        axis=np.array([1]),
+        steps=np.array(2),
+        yes=np.array(True),
+    )
+    units = units_of(model)
+    close(run(to_proto(units.graph), feeds_of(model)), run(model, feeds_of(model)))
+    assert [unit.num_channels for unit in units.mutable] == [6]
+    choose(units, 0)
+    verdict = Verifier(units).verify(prune(units))
+    assert verdict.passed, verdict.problems
+
+
 def test_a_branch_that_hands_out_something_empty() -> None:
     """As decoders do for a cache that they do not need."""
     model = proto(

@@ -109,3 +109,28 @@ def test_the_saved_model_is_recognised(tmp_path: Path) -> None:
     assert verdict.passed, verdict.problems
     strict = Verifier(find_units(tmp_path / "model.onnx"))
     assert any("inputs differ" in text for text in strict.verify(prune(units)).problems)
+
+
+def test_an_output_that_declares_more_than_is_found_out() -> None:
+    """The graph of the loop does not say how wide its state is; the output of the model does."""
+    model = proto(
+        """(float[N,3] x) => (float[N,8] state, float[N,2] y) {
+            first = MatMul(x, w0)
+            state = Loop(steps, yes, first) <
+                body = g (int64 i, bool go, float[A,B] h) => (bool on, float[A,B] n) {
+                    on = Identity(go)
+                    n = Tanh(h)
+                }
+            >
+            y = MatMul(state, w1)
+        }""",
+        "w0 3 8, w1 8 2",
+        steps=np.array(2),
+        yes=np.array(True),
+    )
+    units = find_units(load(model), allow_io=["state"])
+    assert [unit.num_channels for unit in units.mutable] == [8]
+    choose(units, 0)
+    kept = int(units.mutable[0].mask.sum())
+    assert kept < 8
+    assert sizes(proven(units))["state"][1] == kept

@@ -54,6 +54,13 @@ def test_the_same_numbers_every_time() -> None:
     assert not np.array_equal(random["y"], first["y"])
 
 
+def test_a_single_number_is_not_the_mean() -> None:
+    """A mean of zero would hide all that it is multiplied with."""
+    model = proto("(float[N,3] x) => (float[1] y) { y = RandomNormal<shape=[1]>() }")
+    [drawn] = run(to_proto(still(load(model))), feeds_of(model)).values()
+    assert abs(drawn[0]) > 0.1
+
+
 def test_a_graph_that_draws_nothing_is_left_alone() -> None:
     graph = load(proto("(float[N,3] x) => (float[N,3] y) { y = Relu(x) }"))
     assert still(graph) is graph
