@@ -3,7 +3,17 @@
 from onnxprune.graph.dims import Dim
 from onnxprune.graph.fingerprint import fingerprint
 from onnxprune.graph.graph import Graph, Source
-from onnxprune.graph.load import load, with_shapes
+from onnxprune.graph.load import as_given, load, with_shapes
 from onnxprune.graph.save import check_target, save
 
-__all__ = ["Dim", "Graph", "Source", "check_target", "fingerprint", "load", "save", "with_shapes"]
+__all__ = [
+    "Dim",
+    "Graph",
+    "Source",
+    "as_given",
+    "check_target",
+    "fingerprint",
+    "load",
+    "save",
+    "with_shapes",
+]

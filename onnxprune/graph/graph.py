@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 
 from onnxprune.graph.dims import Dim
@@ -20,11 +21,15 @@ class Source:
     Attributes:
         path: The model file, None for a model that was given as an object.
         sha256: Hash of the model file's bytes. For a ``ModelProto`` that of its serialised form,
-            for an ``onnx_ir.Model`` that of its structure followed by its weights.
+            for an ``onnx_ir.Model`` that of its structure followed by its weights; for a graph that
+            was pruned just now, that of what was done to which model.
+        model: The model that was given as an object, None for one that was not; it is its owner's,
+            who may change it.
     """
 
     path: Path | None
     sha256: str
+    model: onnx.ModelProto | ir.Model | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return str(self.path) if self.path is not None else "the model"

@@ -21,7 +21,7 @@ from onnxprune.graph.quiet import quiet
 from onnxprune.graph.shapes import infer
 from onnxprune.graph.tensors import bind, check_tensors
 
-__all__ = ["load", "with_shapes"]
+__all__ = ["as_given", "load", "with_shapes"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +57,13 @@ def load(
         return source
     if isinstance(source, ir.Model):
         with _blaming("the model"):
-            return _build(_own(source), Source(None, _digest(source)), untouched, untie)
+            return _build(_own(source), Source(None, _digest(source), source), untouched, untie)
     if isinstance(source, onnx.ModelProto):
         with _blaming("the model"):
             data = source.SerializeToString(deterministic=True)
             proto = read.parse(data, "the model")
-            digest = hashlib.sha256(data).hexdigest()
-            return _build(_deserialise(proto, None), Source(None, digest), untouched, untie)
+            origin = Source(None, hashlib.sha256(data).hexdigest(), source)
+            return _build(_deserialise(proto, None), origin, untouched, untie)
     if not isinstance(source, str | os.PathLike):
         raise LoadError(
             f"cannot load a {type(source).__name__}; give a path, an onnx.ModelProto or an "
@@ -74,6 +74,21 @@ def load(
         proto, digest = read.read(path)
         model = _deserialise(proto, path.absolute().parent)
         return _build(model, Source(path, digest), untouched, untie)
+
+
+def as_given(source: Source) -> Path | onnx.ModelProto | ir.Model | None:
+    """What a graph was loaded from, None if it was no file and has changed since, or is not known.
+
+    Args:
+        source: Where the graph came from.
+    """
+    model = source.model
+    if isinstance(model, onnx.ModelProto):
+        data = model.SerializeToString(deterministic=True)
+        return model if hashlib.sha256(data).hexdigest() == source.sha256 else None
+    if isinstance(model, ir.Model):
+        return model if _digest(model) == source.sha256 else None
+    return source.path
 
 
 def with_shapes(model: ir.Model, source: Source) -> Graph:

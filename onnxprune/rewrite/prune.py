@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import msgspec
 import numpy as np
 
-from onnxprune.graph import Graph, with_shapes
+from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.graph.sweep import sweep
 from onnxprune.rewrite.apply import apply
 from onnxprune.rewrite.plan import plan
@@ -35,8 +38,10 @@ def prune(units: Units) -> Graph:
         for unit in units.mutable
         if not unit.mask.all()
     }
+    source = units.graph.source
     if chosen:
-        pruning = Pruning(__version__, units.graph.source.sha256, chosen)
+        pruning = Pruning(__version__, source.sha256, chosen)
         write_record(model, read_record(units.graph.model), pruning, planned.slices)
+        source = Source(None, hashlib.sha256(msgspec.json.encode(pruning)).hexdigest())
     sweep(model)
-    return with_shapes(model, units.graph.source)
+    return with_shapes(model, source)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import onnx
+
 from onnxprune.errors import MissingExtra
 from onnxprune.graph import Graph, save
 
@@ -30,7 +32,7 @@ class RuntimeRefusal(Exception):
 
 
 def open_session(
-    model: Graph | Path,
+    model: Graph | Path | onnx.ModelProto,
     threads: int = 0,
     warnings: list[str] | None = None,
     as_written: bool = False,
@@ -38,7 +40,7 @@ def open_session(
     """Load a model in onnxruntime on the CPU.
 
     Args:
-        model: A graph, or the path of a model file.
+        model: A graph, the path of a model file, or what such a file holds.
         threads: Threads within an operator, 0 for the default.
         warnings: Receives a line for every warning that onnxruntime prints.
         as_written: Whether DequantizeLinear and QuantizeLinear are computed as they stand, not
@@ -79,13 +81,16 @@ def first_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _file(model: Graph | Path) -> Iterator[Path]:
+def _file(model: Graph | Path | onnx.ModelProto) -> Iterator[Path]:
     if isinstance(model, Path):
         yield model
         return
     with tempfile.TemporaryDirectory(prefix="onnxprune-") as folder:
         path = Path(folder) / "model.onnx"
-        save(model, path)
+        if isinstance(model, Graph):
+            save(model, path)
+        else:
+            path.write_bytes(model.SerializeToString())
         yield path
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
 import onnx_ir as ir
 
 from onnxprune.errors import OnnxPruneError, VerificationFailed
-from onnxprune.graph import Graph
+from onnxprune.graph import Graph, as_given
 from onnxprune.ops.stored import rounds
 from onnxprune.units import Units
 from onnxprune.verification.border import Border
@@ -282,8 +283,8 @@ class Verifier:
                 "the original's outputs do not vary, so nothing can be shown; give feeds (--feeds)"
             ]
         try:
-            file = self.graph.source.path
-            original = None if file is None else open_session(self._as_filed(file))
+            given = as_given(self.graph.source)
+            original = None if given is None else open_session(self._as_given(given))
         except RuntimeRefusal:
             return []  # the graph is what runs here; normalising it made it loadable
         if original is None:
@@ -291,18 +292,21 @@ class Verifier:
         found = compare(answers[0], self._run(original, self.runs[0]), self.rounding)
         if found.agrees:
             return []
-        return [f"the graph as it was read differs from its file by up to {found.error:.3g}"]
+        return [f"the graph as it was read differs from its source by up to {found.error:.3g}"]
 
     @property
     def _draws(self) -> bool:
         """Whether the graph draws random numbers; all that run draw them from one sequence then."""
         return self._still is not self.graph
 
-    def _as_filed(self, file: Path) -> Graph | Path:
-        """The original as its file has it."""
+    def _as_given(self, given: Path | onnx.ModelProto | ir.Model) -> Graph | Path | onnx.ModelProto:
+        """The original as its file has it, or as it was given."""
+        if isinstance(given, ir.Model):
+            return still(Graph(given, self.graph.source, {}, {}))
         if not self._draws:
-            return file
-        return still(Graph(ir.load(file), self.graph.source, {}, {}))
+            return given
+        model = ir.load(given) if isinstance(given, Path) else ir.from_proto(given)
+        return still(Graph(model, self.graph.source, {}, {}))
 
     def _run(self, session: onnxruntime.InferenceSession, feeds: Feeds) -> Outputs:
         return dict(zip(self.names, session.run(self.names, feeds), strict=True))

@@ -14,6 +14,7 @@ import pytest
 from helpers import proto, to_proto, units_of
 from small import MODELS
 
+from onnxprune import find_units
 from onnxprune.choice import sample
 from onnxprune.errors import MissingExtra, OnnxPruneError, VerificationFailed
 from onnxprune.graph import Graph, Source, load, save
@@ -434,3 +435,44 @@ def test_nothing_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     units, small = _pruned(MODELS["chain"]())
     with pytest.raises(CannotAnswer, match="nothing can tell what is right: it says nothing"):
         verify(units, small)
+
+
+@pytest.mark.parametrize("form", ["file", "proto", "model"])
+def test_a_graph_that_was_read_wrong(form: str, tmp_path: Path) -> None:
+    """Whatever goes wrong in loading, the original as it was given tells."""
+    proto_ = MODELS["residual"]()
+    onnx.save(proto_, tmp_path / "model.onnx")
+    given = {"file": tmp_path / "model.onnx", "proto": proto_, "model": ir.from_proto(proto_)}[form]
+    graph = load(given)
+    sound = find_units(graph)
+    assert Verifier(sound).problems == []
+    wrong = graph.initializers["w1"]
+    assert wrong.const_value is not None
+    wrong.const_value = ir.tensor(wrong.const_value.numpy() * np.float32(1.5), name="w1")
+    (problem,) = Verifier(find_units(graph)).problems
+    assert "the graph as it was read differs from its source by up to" in problem
+
+
+def test_an_original_that_its_owner_changed_tells_nothing() -> None:
+    given = MODELS["residual"]()
+    units = units_of(given)
+    del given.graph.node[:]
+    assert Verifier(units).problems == []
+
+
+@pytest.mark.parametrize("form", ["file", "proto"])
+def test_what_was_pruned_is_pruned_again(form: str, tmp_path: Path) -> None:
+    onnx.save(MODELS["residual"](), tmp_path / "model.onnx")
+    first = find_units(tmp_path / "model.onnx" if form == "file" else MODELS["residual"]())
+    sample(first, 0, (0.4, 0.7))
+    units = find_units(prune(first))
+    sample(units, 1, (0.4, 0.7))
+    small = prune(units)
+    verdict = verify(units, small)
+    assert verdict.passed, verdict.problems
+    record = read_record(small.model)
+    assert record is not None
+    assert [step.source_sha256 for step in record.history] == [
+        first.graph.source.sha256,
+        units.graph.source.sha256,
+    ]
