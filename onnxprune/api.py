@@ -84,7 +84,7 @@ def choose(
         round_to: Kept counts are multiples of this, at least one of them; units that are too
             small for that stay whole.
         roles: What may go: ``channel``, ``head``, ``head-size``, ``group``, ``hidden`` (the state
-            of recurrent layers), ``expert``; everything if empty.
+            of recurrent layers); everything if empty.
 
     Returns:
         The choices.

@@ -133,7 +133,7 @@ class _Labeller:
                 return
             except SentenceError as error:
                 rule = Barred(str(error))
-        reason = self.why("operator", node.name, node.op_type, rule.reason)
+        reason = self._blame(node, "operator", rule.reason)
         for value in (*node.inputs, *_captured(node)):
             self.keep_whole(value, reason)
         for value in node.outputs:
@@ -141,10 +141,8 @@ class _Labeller:
 
     def _follow(self, node: ir.Node, flow: Flow, rule_of: RuleOf) -> None:
         """Label the graphs inside a node: any branch may be taken, any number of turns made."""
-        reason = self.why("operator", node.name, node.op_type, flow.reason)
-        told = self.why(
-            "operator", node.name, node.op_type, "it tells which graph runs, or whether"
-        )
+        reason = self._blame(node, "operator", flow.reason)
+        told = self._blame(node, "operator", "it tells which graph runs, or whether")
         for value in set(node.inputs) - {link.outer for link in flow.given}:
             self.keep_whole(value, told)
         for link in flow.given:
@@ -196,7 +194,7 @@ class _Labeller:
 
     def _tie(self, node: ir.Node, value: ir.Value, axes: tuple[Factors, ...] | None) -> None:
         """The axes are those of the value as well; where they cannot be, both stay whole."""
-        why = self.why("conflict", node.name, node.op_type, "what its graphs give does not agree")
+        why = self._blame(node, "conflict", "what its graphs give does not agree")
         known, shape = self.axes.get(value, axes), self.graph.shape(value)
         if (
             known is None
@@ -231,7 +229,7 @@ class _Labeller:
         reader.keep_alike()
         for i, value in enumerate(node.inputs[len(binding.inputs) :], len(binding.inputs)):
             text = f"its input {i} always stays whole"
-            self.keep_whole(value, self.why("operator", node.name, node.op_type, text))
+            self.keep_whole(value, self._blame(node, "operator", text))
         written = [
             tuple(reader.write(term, self._size(value, i)) for i, term in enumerate(operand))
             for value, operand in zip(node.outputs, binding.outputs, strict=False)

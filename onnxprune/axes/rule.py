@@ -12,7 +12,7 @@ from onnxprune.axes.sentence import Sentence, parse
 
 __all__ = ["ROLES", "Barred", "Rule"]
 
-ROLES = ("channel", "hidden", "group", "expert", "head-size", "head")
+ROLES = ("channel", "hidden", "group", "head-size", "head")
 """What the indices of a name can be; where several are said of the same ones, the last counts."""
 
 

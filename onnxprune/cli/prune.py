@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     "roles",
     multiple=True,
     metavar="KIND",
-    help="Prune only units of channel, head, head-size, group, hidden or expert; repeatable.",
+    help="Prune only units of channel, head, head-size, group or hidden; repeatable.",
 )
 @click.option("--round-to", default=1, show_default=True, help="Keep multiples of this count.")
 @click.option("--save-choices", type=click.Path(path_type=Path), help="Write what was kept there.")

@@ -8,37 +8,39 @@ from onnxprune.axes.rule import Barred, Rule
 from onnxprune.ops.registry import macs, rule
 from onnxprune.ops.view import Op
 
+__all__ = ["conv_macs", "conv_transpose_macs", "grouped"]
+
 _OFFSETS = "it holds an offset for each position of the kernel"
 
 
 @rule("Conv")
 def conv(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__Conv.html."""
-    return Rule(
-        "n (g c) ..., (g o) c ..., (g o) -> n (g o) ...",
-        sizes={"g": op.attr("group", 1)},
-        attributes={"group": "g"},
-        within={"c": "g", "o": "g"},
-        roles=_roles(op),
-    )
+    return grouped(op, "n (g c) ..., (g o) c ..., (g o) -> n (g o) ...")
 
 
 @rule("ConvTranspose")
 def conv_transpose(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__ConvTranspose.html."""
+    return grouped(op, "n (g c) ..., (g c) o ..., (g o) -> n (g o) ...")
+
+
+def grouped(op: Op, sentence: str, axis: int = 1) -> Rule:
+    """The rule of a convolution of any kind.
+
+    Args:
+        op: The node.
+        sentence: Its sentence, with groups ``g`` of input channels ``c`` and output channels ``o``.
+        axis: The axis of the channels of its first operand.
+    """
+    groups, channels = op.attr("group", 1), op.shape(0)[axis].size
     return Rule(
-        "n (g c) ..., (g c) o ..., (g o) -> n (g o) ...",
-        sizes={"g": op.attr("group", 1)},
+        sentence,
+        sizes={"g": groups},
         attributes={"group": "g"},
         within={"c": "g", "o": "g"},
-        roles=_roles(op),
+        roles={"g": "group"} if 1 < groups < channels else {},  # a group of one is a channel
     )
-
-
-def _roles(op: Op) -> dict[str, str]:
-    """A group of a single channel is a channel."""
-    groups, channels = op.attr("group", 1), op.shape(0)[1].size
-    return {"g": "group"} if 1 < groups < channels else {}
 
 
 @rule("DeformConv")

@@ -16,20 +16,8 @@ from onnxprune.ops.view import Op
     *("HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Less"),
     *("LessOrEqual", "Log", "Max", "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "Not", "Or"),
     *("PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign"),
-    *(
-        "Sin",
-        "Sinh",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Sub",
-        "Sum",
-        "SwiGLU",
-        "Swish",
-        "Tan",
-        "Tanh",
-    ),
-    *("ThresholdedRelu", "Where", "Xor"),
+    *("Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "SwiGLU", "Swish", "Tan"),
+    *("Tanh", "ThresholdedRelu", "Where", "Xor"),
 )
 def elementwise(op: Op) -> Rule:
     """Every operand, aligned on the right, and the result share their axes."""

@@ -9,7 +9,7 @@ import math
 
 from onnxprune.axes.rule import Barred, Rule
 from onnxprune.ops.broadcast import broadcast, names
-from onnxprune.ops.convolution import conv_macs, conv_transpose_macs
+from onnxprune.ops.convolution import conv_macs, conv_transpose_macs, grouped
 from onnxprune.ops.matmul import gemm, product_macs
 from onnxprune.ops.registry import macs, rule
 from onnxprune.ops.view import Op
@@ -32,21 +32,11 @@ def _activated(op: Op, rule: Rule | Barred) -> Rule | Barred:
     return Barred(f"nothing is known of {activation}, which is fused into it")
 
 
-def _grouped(op: Op, sentence: str) -> Rule:
-    """The rule of a convolution."""
-    return Rule(
-        sentence,
-        sizes={"g": op.attr("group", 1)},
-        attributes={"group": "g"},
-        within={"c": "g", "o": "g"},
-    )
-
-
 @rule("com.microsoft::FusedConv")
 def fused_conv(op: Op) -> Rule | Barred:
     """ContribOperators.md#com.microsoft.FusedConv; the fourth operand is added to the result."""
     sentence = "n (g c) ..., (g o) c ..., (g o), n (g o) ... -> n (g o) ..."
-    return _activated(op, _grouped(op, sentence))
+    return _activated(op, grouped(op, sentence))
 
 
 @rule("com.microsoft::NhwcConv", "com.microsoft::NhwcFusedConv")
@@ -61,13 +51,13 @@ def channels_last_conv(op: Op) -> Rule | Barred:
         return Barred("it is not known which axis of its weight is that of the channels")
     weight = "(g o) c ..." if second else "(g o) ... c"
     sentence = f"n ... (g c), {weight}, (g o), n ... (g o) -> n ... (g o)"
-    return _activated(op, _grouped(op, sentence))
+    return _activated(op, grouped(op, sentence, -1))
 
 
 @rule("com.microsoft::ConvTransposeWithDynamicPads")
 def conv_transpose_with_pads(op: Op) -> Rule:
     """ContribOperators.md#com.microsoft.ConvTransposeWithDynamicPads."""
-    return _grouped(op, "n (g c) ..., (g c) o ..., _, (g o) -> n (g o) ...")
+    return grouped(op, "n (g c) ..., (g c) o ..., _, (g o) -> n (g o) ...")
 
 
 @rule("com.microsoft::FusedGemm")

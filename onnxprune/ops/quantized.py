@@ -10,6 +10,7 @@ import math
 
 from onnxprune.axes.rule import Rule
 from onnxprune.ops.broadcast import broadcast, names
+from onnxprune.ops.convolution import grouped
 from onnxprune.ops.registry import macs, rule
 from onnxprune.ops.view import Op
 
@@ -123,12 +124,7 @@ def quantized_matmul(op: Op) -> Rule:
 def conv_integer(op: Op) -> Rule:
     """https://onnx.ai/onnx/operators/onnx__ConvInteger.html."""
     zero = parameter(op, 3, "(g o)")
-    return Rule(
-        f"n (g c) ..., (g o) c ..., {parameter(op, 2)}, {zero} -> n (g o) ...",
-        sizes={"g": op.attr("group", 1)},
-        attributes={"group": "g"},
-        within={"c": "g", "o": "g"},
-    )
+    return grouped(op, f"n (g c) ..., (g o) c ..., {parameter(op, 2)}, {zero} -> n (g o) ...")
 
 
 @rule("QLinearConv", "com.microsoft::QLinearConv")
@@ -139,12 +135,7 @@ def quantized_conv(op: Op) -> Rule:
     scales = [parameter(op, i, "(g o)") for i in (4, 5)]
     numbers = [parameter(op, i) for i in (1, 2, 6, 7)]
     operands = (x, *numbers[:2], "(g o) c ...", *scales, *numbers[2:], "(g o)")
-    return Rule(
-        f"{', '.join(operands)} -> {y}",
-        sizes={"g": op.attr("group", 1)},
-        attributes={"group": "g"},
-        within={"c": "g", "o": "g"},
-    )
+    return grouped(op, f"{', '.join(operands)} -> {y}", -1 if last else 1)
 
 
 @macs("MatMulInteger", "QLinearMatMul")

@@ -85,3 +85,19 @@ def test_only_what_is_asked_for_goes() -> None:
         choose(units, ratio(0.5), roles=["group"])
     with pytest.raises(ChoiceError, match="no units of kind 'heads'; there are channel, hidden"):
         choose(units, ratio(0.5), roles=["heads"])
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    ["Conv<group=4>(a, w1)", 'com.microsoft.FusedConv<group=4, activation="Relu">(a, w1)'],
+)
+def test_groups_are_groups_whatever_is_fused(convolution: str) -> None:
+    model = proto(
+        f"""(float[N,3,4,4] x) => (float[N,2,4,4] y) {{
+            a = Conv(x, w0)
+            b = {convolution}
+            y = Conv(b, w2)
+        }}""",
+        "w0 8 3 1 1, w1 8 2 1 1, w2 2 8 1 1",
+    )
+    assert sorted(roles(units_of(model)).values()) == ["channel", "channel", "group"]
