@@ -18,8 +18,8 @@ import numpy as np
 import onnxprune as op
 from onnxprune.errors import NothingToPrune
 from onnxprune.graph import Graph
+from onnxprune.runtime.feeds import Feeds
 from onnxprune.verification import Verdict, Verifier
-from onnxprune.verification.feeds import Feeds
 from tools.barriers import held_by
 
 EXPLAINED = 0.99

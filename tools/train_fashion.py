@@ -112,9 +112,9 @@ def correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return torch.cat(guesses) == labels
 
 
-def write_onnx(model: nn.Module, path: Path) -> None:
+def write_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
     """Export with an open batch, less the stack traces, which hold this machine's paths."""
-    export(model, torch.rand(2, 1, 28, 28), path, dynamic=True)
+    export(model, example, path, dynamic=True)
     onnx_model = ir.load(path)
     for node in onnx_model.graph:
         node.metadata_props.pop(STACK_TRACE, None)
@@ -152,7 +152,7 @@ def main() -> None:
     shipped = 100 * right[:TEST_IMAGES].mean()
     logger.info("test accuracy on the first %d: %.1f %%", TEST_IMAGES, shipped)
 
-    write_onnx(model, options.out / "fashion.onnx")
+    write_onnx(model, torch.rand(2, 1, 28, 28), options.out / "fashion.onnx")
     np.savez_compressed(
         options.out / "fashion_test.npz",
         images=test_images[:TEST_IMAGES],

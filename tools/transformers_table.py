@@ -23,7 +23,7 @@ import transformers
 
 from models.export import EXPORTERS, Exporter
 from models.transformers import ARCHITECTURES, Architecture, export
-from onnxprune.verification.feeds import Feeds
+from onnxprune.runtime.feeds import Feeds
 from tools.sweep import Row as Found
 from tools.sweep import examine
 

@@ -32,8 +32,8 @@ from models import ZOO, export
 from models.transformers import ARCHITECTURES
 from models.transformers import export as export_transformer
 from onnxprune.graph import load
-from onnxprune.verification.feeds import Feeds, find_feeds
-from onnxprune.verification.runtime import RuntimeRefusal, open_session
+from onnxprune.runtime.feeds import Feeds, find_feeds
+from onnxprune.runtime.session import RuntimeRefusal, open_session
 from tools.sweep import Row, examine, print_table
 
 INTRODUCTION = """# Variants

@@ -25,6 +25,7 @@ from onnxprune.ops import (  # noqa: F401 - importing a family registers it; kee
     fused_products,
     indexing,
     layout,
+    linear,
     linear_attention,
     matmul,
     normalization,
@@ -42,6 +43,7 @@ from onnxprune.ops import (  # noqa: F401 - importing a family registers it; kee
     slicing,
     vision,
 )
+from onnxprune.ops.linear import LINEARS, Linear
 from onnxprune.ops.patch import Kept, Overlay, Patch
 from onnxprune.ops.registry import FLOWS, MACS, PATCHES, RULES, flow, macs, patch, rule
 from onnxprune.ops.view import Op, Shape, Unknown
@@ -52,10 +54,12 @@ __all__ = [
     "PATCHES",
     "RULES",
     "Kept",
+    "Linear",
     "Op",
     "Overlay",
     "Patch",
     "flow",
+    "linear_of",
     "macs",
     "macs_of",
     "operator_name",
@@ -64,6 +68,7 @@ __all__ = [
     "rules_for",
 ]
 
+_FLOATS = {ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.BFLOAT16}
 _UNFIT = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
@@ -105,3 +110,20 @@ def macs_of(
         return 0 if function is None else function(Op(node, graph, shape_of))
     except (Unknown, *_UNFIT):
         return 0
+
+
+def linear_of(node: ir.Node, graph: Graph) -> Linear | None:
+    """A node as a matrix product with a weight of floats, None for one that is none."""
+    function = LINEARS.find(operator_name(node))
+    try:
+        if function is None:
+            return None
+        found, initializers = function(Op(node, graph)), graph.initializers.values()
+        weight = node.inputs[found.weight]
+        own = weight is not None and weight.const_value is not None and weight in set(initializers)
+        floats = own and weight is not None and weight.dtype in _FLOATS
+        return (
+            found if floats and not any(dim.dynamic for dim in Op(node, graph).shape(1)) else None
+        )
+    except (Unknown, *_UNFIT):
+        return None

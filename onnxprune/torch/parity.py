@@ -22,6 +22,7 @@ from onnxprune.choice import Choices, as_choices, refill, sample
 from onnxprune.errors import VerificationFailed
 from onnxprune.graph import Graph
 from onnxprune.rewrite import prune
+from onnxprune.runtime.session import RuntimeRefusal, first_line, open_session
 from onnxprune.torch.bisect import Checker, bisect
 from onnxprune.torch.double import in_double
 from onnxprune.torch.errors import LeakError
@@ -35,7 +36,6 @@ from onnxprune.units import Units, find_units
 from onnxprune.verification.compare import ROUNDING, compare
 from onnxprune.verification.parity import ChoiceParity, Comparison, ParityReport
 from onnxprune.verification.references import Removed, removed_slices, why_inexact, zero_masked
-from onnxprune.verification.runtime import RuntimeRefusal, first_line, open_session
 from onnxprune.verification.structure import signature_problems
 
 __all__ = ["Parity", "assert_parity", "parity", "series"]

@@ -10,11 +10,11 @@ import onnx_ir as ir
 
 from onnxprune.errors import VerificationFailed
 from onnxprune.graph import Graph
+from onnxprune.runtime.feeds import Feeds
 from onnxprune.torch.double import in_double
 from onnxprune.torch.errors import LeakError, UnsupportedOperator
 from onnxprune.torch.interpreter import Interpreter
 from onnxprune.torch.twin import masked_twin
-from onnxprune.verification.feeds import Feeds
 from onnxprune.verification.references import (
     ARBITERS,
     Answerer,

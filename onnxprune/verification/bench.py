@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from onnxprune.graph import Graph
-from onnxprune.verification.feeds import Feeds
-from onnxprune.verification.runtime import open_session
+from onnxprune.runtime.feeds import Feeds
+from onnxprune.runtime.session import open_session
 
 __all__ = ["Latency", "bench"]
 

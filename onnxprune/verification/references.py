@@ -14,10 +14,10 @@ from onnxprune.graph import Graph
 from onnxprune.ops.stored import is_parameter, zero_of
 from onnxprune.registry import Registry
 from onnxprune.rewrite import plan
+from onnxprune.runtime.feeds import Feeds
+from onnxprune.runtime.session import first_line, open_session
 from onnxprune.units import Units
 from onnxprune.verification.border import Border
-from onnxprune.verification.feeds import Feeds
-from onnxprune.verification.runtime import first_line, open_session
 
 __all__ = [
     "ARBITERS",

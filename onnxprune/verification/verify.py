@@ -13,6 +13,9 @@ import onnx_ir as ir
 from onnxprune.errors import OnnxPruneError, VerificationFailed
 from onnxprune.graph import Graph, as_given
 from onnxprune.ops.stored import rounds
+from onnxprune.refit.embed import embedded, refitted
+from onnxprune.runtime.feeds import Feeds, find_feeds
+from onnxprune.runtime.session import RuntimeRefusal, first_line, open_session
 from onnxprune.units import Units
 from onnxprune.verification.border import Border
 from onnxprune.verification.compare import (
@@ -24,7 +27,6 @@ from onnxprune.verification.compare import (
     rounding_of,
     tolerance_of,
 )
-from onnxprune.verification.feeds import Feeds, find_feeds
 from onnxprune.verification.noise import still
 from onnxprune.verification.references import (
     ARBITERS,
@@ -36,7 +38,6 @@ from onnxprune.verification.references import (
     removed_slices,
     why_inexact,
 )
-from onnxprune.verification.runtime import RuntimeRefusal, first_line, open_session
 from onnxprune.verification.structure import describe, signature_problems
 
 if TYPE_CHECKING:
@@ -114,13 +115,21 @@ def verify(
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """The original at its full size, with the weights to compare with, and what is removed."""
+
+    graph: Graph
+    removed: Removed
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """The answers of a pruned graph beside those of a reference."""
 
     reference: str
     answers: list[Outputs]
     wanted: list[Outputs]
-    removed: Removed
+    twin: Twin
     inexact: list[str]
     notes: list[str] = field(default_factory=list)
 
@@ -186,28 +195,45 @@ class Verifier:
         except Exception as error:
             return Verdict(False, [*problems, f"onnxruntime cannot run it: {first_line(error)}"])
         try:
-            found = self._closest(answers, reference, lambda: self._as_written(ran))
+            twin = self._twin(pruned)
+            found = self._closest(answers, twin, reference, lambda: self._as_written(ran))
             return self._judge(pruned, found, problems)
         except VerificationFailed as failure:
             return Verdict(False, [*problems, str(failure)])
 
+    def _twin(self, pruned: Graph) -> Twin:
+        """What a smaller model is compared with: the original, with the weights it was given."""
+        removed = removed_slices(self.units)
+        if not refitted(pruned):
+            return Twin(self._still, removed)
+        graph, added = embedded(self.units, self._still, pruned)
+        gone = {
+            name: removed.get(of, {}) if isinstance(of, str) else {0: of}
+            for name, of in added.items()
+        }
+        return Twin(graph, {**removed, **gone})
+
     def _closest(
-        self, answers: list[Outputs], reference: str, as_written: Callable[[], list[Outputs]]
+        self,
+        answers: list[Outputs],
+        twin: Twin,
+        reference: str,
+        as_written: Callable[[], list[Outputs]],
     ) -> _Found:
         """Compare with references until one agrees; the one that is closest."""
-        removed, border = removed_slices(self.units), Border(self.units)
+        border = Border(self.units)
         inexact = list(dict.fromkeys(why_inexact(self.units)))
         closest: _Found | None = None
         for tried in _order(reference, bool(inexact)):
             try:
-                answer = self._answerer(tried)
-                wanted = [border.given(answer(run, removed)) for run in self.runs]
+                answer = self._answerer(tried, twin.graph)
+                wanted = [border.given(answer(run, twin.removed)) for run in self.runs]
             except CannotAnswer as cannot:
                 if reference == tried:
                     raise
                 inexact.append(str(cannot))
                 continue
-            found = _Found(tried, answers, wanted, removed, inexact)
+            found = _Found(tried, answers, wanted, twin, inexact)
             if not found.difference.agrees and tried == "torch" and self._has_groups:
                 found = replace(found, answers=as_written())
                 found.notes.append(
@@ -228,9 +254,11 @@ class Verifier:
     def _judge(self, pruned: Graph, closest: _Found, problems: list[str]) -> Verdict:
         """Whether answers agree with the closest reference; where rounding decides, in float64."""
         found, name, notes = closest.difference, closest.reference, closest.told
+        if count := len(refitted(pruned)):
+            notes = [*notes, f"{count} of its weights are refitted; the original holds the same"]
         allowed = STRICT
         if found.excess > 1 and closest.within(self.rounding):
-            exact = self._in_float64(pruned, closest.removed)
+            exact = self._in_float64(pruned, closest.twin)
             if exact is not None:
                 notes = [
                     f"in float32 the largest difference is {found.excess:.3g} times the tolerance, "
@@ -263,9 +291,11 @@ class Verifier:
         border = Border(self.units)
         return [self._run(session, border.fed(run)) for run in self.runs]
 
-    def _answerer(self, name: str) -> Answerer:
+    def _answerer(self, name: str, graph: Graph) -> Answerer:
+        if graph is not self._still:
+            return REFERENCES.get(name)(graph)
         if name not in self._answerers:
-            self._answerers[name] = REFERENCES.get(name)(self._still)
+            self._answerers[name] = REFERENCES.get(name)(graph)
         return self._answerers[name]
 
     def _original_problems(self, session: onnxruntime.InferenceSession) -> list[str]:
@@ -311,14 +341,14 @@ class Verifier:
     def _run(self, session: onnxruntime.InferenceSession, feeds: Feeds) -> Outputs:
         return dict(zip(self.names, session.run(self.names, feeds), strict=True))
 
-    def _in_float64(self, pruned: Graph, removed: Removed) -> Difference | None:
+    def _in_float64(self, pruned: Graph, twin: Twin) -> Difference | None:
         """The same comparison where rounding plays no part; None without the torch extra."""
         REFERENCES.find("torch")  # importing it registers the arbiter too
         arbiter = ARBITERS.find("torch")
         if arbiter is None:
             return None
         try:
-            arbitrate = arbiter(self._still, removed, still(pruned))
+            arbitrate = arbiter(twin.graph, twin.removed, still(pruned))
             pairs = [arbitrate(run) for run in self.runs]
         except CannotAnswer:
             return None

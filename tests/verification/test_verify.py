@@ -19,10 +19,10 @@ from onnxprune.choice import sample
 from onnxprune.errors import MissingExtra, OnnxPruneError, VerificationFailed
 from onnxprune.graph import Graph, Source, load, save
 from onnxprune.rewrite import prune, read_record
+from onnxprune.runtime.feeds import Feeds
 from onnxprune.units import Units
 from onnxprune.verification import REFERENCES, Verifier, verify
 from onnxprune.verification.compare import ABSOLUTE, RELATIVE, STRICT, tolerance_of
-from onnxprune.verification.feeds import Feeds
 from onnxprune.verification.references import (
     CannotAnswer,
     Outputs,

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
-from onnxprune.verification.runtime import first_line
+from onnxprune.runtime.session import first_line
 
 if TYPE_CHECKING:
     import onnxruntime

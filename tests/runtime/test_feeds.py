@@ -10,9 +10,9 @@ from small import MODELS
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import load
+from onnxprune.runtime.feeds import Feeds, find_feeds
+from onnxprune.runtime.session import RuntimeRefusal, first_line, open_session
 from onnxprune.verification import bench
-from onnxprune.verification.feeds import Feeds, find_feeds
-from onnxprune.verification.runtime import RuntimeRefusal, first_line, open_session
 
 
 def _feeds(model: onnx.ModelProto) -> list[Feeds]:

@@ -1,0 +1,44 @@
+"""Inputs without labels, read batch by batch and as often as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from onnxprune.runtime import Feeds
+
+__all__ = ["Calibration"]
+
+
+class Calibration:
+    """Inputs that a model is calibrated with.
+
+    Args:
+        batches: Called for every pass; gives feeds (input -> array, samples on the first axis), the
+            same ones each time.
+        samples: How many samples that are in all.
+        origin: What they are, for the report: ``512 images of photos/``.
+        fingerprint: A hash that is another one when the samples are; empty if there is none.
+
+    Attributes:
+        samples: How many samples there are.
+        origin: What they are.
+        fingerprint: A hash that is another one when the samples are; empty if there is none.
+    """
+
+    def __init__(
+        self,
+        batches: Callable[[], Iterable[Feeds]],
+        samples: int,
+        origin: str = "given feeds",
+        fingerprint: str = "",
+    ) -> None:
+        self._batches = batches
+        self.samples = samples
+        self.origin = origin
+        self.fingerprint = fingerprint
+
+    def __iter__(self) -> Iterator[Feeds]:
+        return iter(self._batches())
+
+    def __len__(self) -> int:
+        return self.samples

@@ -1,0 +1,172 @@
+"""What flows into the nodes that multiply: its mean, its spread, how its parts vary together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxprune.calibration.calibration import Calibration
+from onnxprune.errors import OnnxPruneError
+from onnxprune.graph import Graph
+from onnxprune.ops import Linear, linear_of
+from onnxprune.runtime.store import Store
+from onnxprune.runtime.walk import Walk
+
+__all__ = ["Moments", "Statistics", "measure"]
+
+Doubles = npt.NDArray[np.float64]
+Track = Callable[[Sequence[ir.Node]], Iterable[ir.Node]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Of the rows that a node multiplies with its weight, by groups; all in float64.
+
+    Attributes:
+        form: The node as a matrix product.
+        mean: (groups, columns).
+        square: (groups, columns) the mean square.
+        present: (groups, columns) how often a column is not zero, 0 to 1.
+        covariance: (groups, columns, columns), None where it was not asked for or is too large.
+    """
+
+    form: Linear
+    mean: Doubles
+    square: Doubles
+    present: Doubles
+    covariance: Doubles | None
+
+    @property
+    def variance(self) -> Doubles:
+        """(groups, columns) the variance."""
+        return np.maximum(self.square - self.mean**2, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """What was measured of a graph.
+
+    Attributes:
+        moments: Node -> the moments of what it multiplies.
+        samples: The number of calibration samples.
+        origin: What they are.
+    """
+
+    moments: Mapping[str, Moments]
+    samples: int
+    origin: str
+
+
+def measure(
+    graph: Graph,
+    calibration: Calibration,
+    covariances: bool = True,
+    positions: int = 64,
+    seed: int = 0,
+    memory: int = 1 << 30,
+    track: Track = lambda nodes: nodes,
+) -> Statistics:
+    """Run a graph over calibration inputs and measure what its nodes multiply.
+
+    Args:
+        graph: The graph.
+        calibration: Inputs.
+        covariances: Whether covariances are wanted; those of more columns than fit are left out.
+        positions: At most how many rows of a sample are looked at, picked at random.
+        seed: What picks them.
+        memory: Bytes of activations, and bytes of covariances, that may lie in memory; activations
+            beyond it go to disk.
+        track: Wraps the nodes to show how far it is.
+
+    Raises:
+        OnnxPruneError: If the graph does not run with the inputs, or something is not finite.
+    """
+    forms = {node: form for node in graph.model.graph if (form := _mixing(node, graph)) is not None}
+    fitting = _fitting(forms, memory) if covariances else set()
+    walk, random = Walk(graph, calibration, Store(memory)), np.random.default_rng(seed)
+    found: dict[str, Moments] = {}
+    for node in track(list(forms)):
+        form, data = forms[node], node.inputs[forms[node].data]
+        assert data is not None
+        sums = _Sums(node in fitting)
+        for seen in walk.advance(walk.index(node) + 1, [data, node.outputs[0]]):
+            given = seen[str(node.outputs[0].name)]
+            count = given.size // given.shape[form.channels]
+            most = min(count, given.shape[0] * positions)
+            picked = np.sort(random.choice(count, most, replace=False))
+            sums.add(form.rows(np.asarray(seen[str(data.name)]), given.shape, picked))
+        if not sums.finite:
+            raise OnnxPruneError(
+                f"{graph.source}: what flows into {node.op_type} '{node.name}' is not finite with "
+                f"these inputs ({calibration.origin}); check their preprocessing."
+            )
+        found[str(node.name)] = sums.moments(form)
+    walk.close()
+    return Statistics(found, calibration.samples, calibration.origin)
+
+
+def _mixing(node: ir.Node, graph: Graph) -> Linear | None:
+    """A node as a product of activations; None if it is none, or filters channels one by one."""
+    form = linear_of(node, graph)
+    data = node.inputs[form.data] if form is not None else None
+    if form is None or data is None or data.const_value is not None:
+        return None
+    return None if _columns(node, form) == form.owned and form.groups > 1 else form
+
+
+def _columns(node: ir.Node, form: Linear) -> int:
+    weight = node.inputs[form.weight]
+    assert weight is not None and weight.const_value is not None
+    shape = weight.const_value.shape.numpy()
+    positions = shape[form.weight_axis]
+    return int(positions * form.owned // (form.groups if form.weight_axis == 0 else 1))
+
+
+def _fitting(forms: Mapping[ir.Node, Linear], memory: int) -> set[ir.Node]:
+    """The nodes whose covariances fit into memory, the small ones first."""
+    sizes = {node: 8 * form.groups * _columns(node, form) ** 2 for node, form in forms.items()}
+    fitting, total = set(), 0
+    for node in sorted(sizes, key=lambda node: sizes[node]):
+        total += sizes[node]
+        if total <= memory:
+            fitting.add(node)
+    return fitting
+
+
+class _Sums:
+    """Sums over rows, of differences from the first batch's means."""
+
+    def __init__(self, products: bool) -> None:
+        self._products = products
+        self._samples = 0
+        self.finite = True
+
+    def add(self, rows: npt.NDArray[np.floating]) -> None:
+        """Take (groups, n, columns) rows."""
+        self.finite = self.finite and bool(np.isfinite(rows).all())
+        if not self._samples:
+            groups, _, columns = rows.shape
+            self._shift = rows.mean(1, keepdims=True, dtype=np.float64)
+            self._first, self._second, self._present = np.zeros((3, groups, columns))
+            self._gram = np.zeros((groups, columns, columns if self._products else 0))
+        moved = rows - self._shift.astype(rows.dtype)
+        self._samples += rows.shape[1]
+        self._first += moved.sum(1, dtype=np.float64)
+        self._second += np.square(moved).sum(1, dtype=np.float64)
+        self._present += np.count_nonzero(rows, axis=1)
+        if self._products:
+            self._gram += moved.swapaxes(1, 2) @ moved
+
+    def moments(self, form: Linear) -> Moments:
+        """What the sums tell."""
+        first, second = self._first / self._samples, self._second / self._samples
+        mean = first + self._shift[:, 0]
+        covariance = None
+        if self._products:
+            covariance = self._gram / self._samples - first[:, :, None] * first[:, None, :]
+        square = np.maximum(second - first**2, 0) + mean**2
+        return Moments(form, mean, square, self._present / self._samples, covariance)

@@ -1,0 +1,248 @@
+"""Recovery without training: weights that make the smaller model compute what the original does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxprune.calibration import Calibration
+from onnxprune.errors import OnnxPruneError
+from onnxprune.graph import Graph, Source, with_shapes
+from onnxprune.ops import linear_of
+from onnxprune.refit.normal import NormalEquations
+from onnxprune.refit.sites import Site, find_sites, sliced
+from onnxprune.refit.write import write
+from onnxprune.runtime.store import Store
+from onnxprune.runtime.walk import Walk
+from onnxprune.units import Units
+
+__all__ = ["METHODS", "Options", "Refit", "refit"]
+
+METHODS = ("sequential", "one-shot")
+
+_CHECKED = 256
+_CLOSE = 1e-2
+"""Of the largest result: half precision, and no more."""
+
+Array = npt.NDArray[np.floating]
+Track = Callable[[Sequence[Site]], Iterable[Site]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How weights are fitted.
+
+    Attributes:
+        method: ``sequential`` (what a node takes is computed by the smaller model as far as it is
+            fitted) or ``one-shot`` (it is what the original computes, sliced).
+        ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance.
+        positions: At most how many rows of a sample are looked at, picked at random.
+        seed: What picks them.
+        memory: Bytes of activations that may lie in memory; what is beyond goes to disk.
+        sums: Whether what goes into a residual sum makes up for the error of the other addend.
+        columns: Weights of more columns stay as they are sliced: their statistics take the square.
+    """
+
+    method: str = "sequential"
+    ridge: float = 1e-3
+    positions: int = 64
+    seed: int = 0
+    memory: int = 1 << 30
+    sums: bool = True
+    columns: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """A smaller model with fitted weights.
+
+    Attributes:
+        graph: The model.
+        fitted: The nodes whose weights were fitted.
+        left: Node -> why its weight stayed as it was sliced.
+        samples: The number of calibration samples.
+    """
+
+    graph: Graph
+    fitted: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+    samples: int = 0
+
+
+def refit(
+    units: Units,
+    pruned: Graph,
+    calibration: Calibration,
+    options: Options | None = None,
+    track: Track = lambda sites: sites,
+) -> Refit:
+    """Fit the weights of a smaller model, so that it computes what the original does.
+
+    Each node that multiplies what it takes with a weight gets, in topological order, the weight
+    and the bias that come closest, in the least squares sense, to what the original gives there
+    (He et al., ICCV 2017, https://arxiv.org/abs/1707.06168, generalised to every node that sees
+    something else than in the original). No labels and no gradients are needed.
+
+    Args:
+        units: The units of the original, with the choices that made the smaller model.
+        pruned: The smaller model; it is not changed.
+        calibration: Inputs.
+        options: How; the defaults if None.
+        track: Wraps the nodes to show how far it is.
+
+    Returns:
+        The smaller model with its new weights, and what was done.
+
+    Raises:
+        OnnxPruneError: If there is no such method, or the model does not run with the inputs.
+    """
+    options = options or Options()
+    if options.method not in METHODS:
+        raise OnnxPruneError(
+            f"There is no way '{options.method}' to refit; there are {', '.join(METHODS)}."
+        )
+    model = pruned.model.clone()
+    small = with_shapes(model, pruned.source)
+    sites = find_sites(units, small)
+    if not options.sums or options.method == "one-shot":
+        sites = [replace(site, target=site.given, other=None) for site in sites]
+    fitter = _Fitter(units, small, calibration, options)
+    for site in track(sites):
+        fitter.fit(site, [other for other in sites if other.weight is site.weight])
+    fitter.close()
+    text = f"{pruned.source.sha256} {options} {calibration.origin} {calibration.samples}"
+    source = Source(None, hashlib.sha256(text.encode()).hexdigest())
+    done = Graph(small.model, source, small.dims, small.numbers)
+    return Refit(done, fitter.fitted, fitter.left, calibration.samples)
+
+
+class _Fitter:
+    """Walks through both models side by side and fits node by node."""
+
+    def __init__(
+        self, units: Units, small: Graph, calibration: Calibration, options: Options
+    ) -> None:
+        self._cut = units.cut()
+        self._options = options
+        self._graph = small
+        self._calibration = calibration
+        self._store = Store(options.memory)
+        self._dense = Walk(units.graph, calibration, self._store)
+        self._small = Walk(small, calibration, self._store)
+        self._random = np.random.default_rng(options.seed)
+        self._equations: dict[ir.Value, NormalEquations] = {}
+        self.fitted: list[str] = []
+        self.left: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Let go of all activations."""
+        self._dense.close()
+        self._small.close()
+
+    def fit(self, site: Site, sharing: Sequence[Site]) -> None:
+        """Fit the weight of a node; one that several share after the last of them."""
+        name = str(site.small.name)
+        if (reason := self._gather(site)) is not None:
+            self.left[name] = reason
+        equations = self._equations.get(site.weight)
+        if site is not sharing[-1] or equations is None:
+            return
+        if any(str(other.small.name) in self.left for other in sharing):
+            return
+        weight = site.weight.const_value
+        assert weight is not None
+        array = weight.numpy().astype(np.float64)
+        matrix, offset = equations.solve(site.form.matrix(array), self._options.ridge)
+        model, method = self._graph.model, self._options.method
+        places = [(other.small, other.form.weight) for other in sharing]
+        write(model, places, site.form.stored(matrix, array.shape), method)
+        if site.bias is not None and len(sharing) == 1:
+            write(model, [site.bias], offset.reshape(-1), method)
+        self.fitted += [str(other.small.name) for other in sharing]
+        del self._equations[site.weight]
+        if len(sharing) > 1:  # what was computed with the weight as it was is no longer true
+            self._small.close()
+            self._small = Walk(self._graph, self._calibration, self._store)
+
+    def _gather(self, site: Site) -> str | None:
+        """Sum up what the fit of a node needs; why that cannot be, None if it can."""
+        ends = (site.given.producer(), site.target.producer())
+        stop = 1 + max(self._dense.index(node) for node in ends if node is not None)
+        wanted = [site.dense_data, site.dense.outputs[0], site.target]
+        dense = self._dense.advance(stop, wanted)
+        known = [site.data] + ([site.other] if site.other is not None else [])
+        small = self._small.advance(self._small.index(site.small), known)
+        reason = self._why_not(site)
+        for whole, part in zip(dense, small, strict=True):
+            if reason is None:
+                reason = self._add(site, whole, part)
+        return reason
+
+    def _why_not(self, site: Site) -> str | None:
+        uses = {(use.node, use.idx) for use in site.weight.uses()}
+        if any(linear_of(node, self._graph) is None for node, _ in uses):
+            return "its weight serves a node that is no product as well"
+        if site.form.owned == _width(site):
+            return "each of its channels is filtered by itself"
+        if _width(site) > self._options.columns:
+            return f"its weight has more than {self._options.columns:,} columns"
+        return None
+
+    def _add(self, site: Site, whole: Mapping[str, Array], part: Mapping[str, Array]) -> str | None:
+        """Take one batch; why it cannot be taken, None if it was."""
+        try:
+            result = sliced(self._cut, site.target, whole[str(site.target.name)])
+            data = part[str(site.data.name)]
+            if self._options.method == "one-shot":
+                data = sliced(self._cut, site.dense_data, whole[str(site.dense_data.name)])
+        except ValueError as error:
+            return str(error)
+        if site.other is not None:
+            result = result - part[str(site.other.name)]
+        form, shape = site.form, result.shape
+        count = result.size // shape[form.channels]
+        samples = min(count, shape[0] * self._options.positions)
+        picked = np.sort(self._random.choice(count, samples, replace=False))
+        if site.weight not in self._equations:
+            if not _holds(site, whole):
+                return "it does not compute what its weight says"
+            self._equations[site.weight] = NormalEquations(site.bias is not None)
+        rows, results = form.rows(data, shape, picked), form.results(result, picked)
+        if not (np.isfinite(rows).all() and np.isfinite(results).all()):
+            return "what flows through it is not finite"
+        self._equations[site.weight].add(rows, results)
+        return None
+
+
+def _width(site: Site) -> int:
+    """How many columns its matrix has."""
+    weight = site.weight.const_value
+    assert weight is not None
+    return int(site.form.matrix(np.zeros(weight.shape.numpy(), np.float32)).shape[1])
+
+
+def _holds(site: Site, whole: Mapping[str, Array]) -> bool:
+    """Whether the original's node is the product that it is taken for, on some rows."""
+    form, weight = site.dense_form, site.dense.inputs[site.dense_form.weight]
+    bias = site.dense.inputs[2] if form.bias is not None and len(site.dense.inputs) > 2 else None
+    given = whole[str(site.dense.outputs[0].name)]
+    if weight is None or weight.const_value is None or not given.size:
+        return False
+    picked = np.linspace(0, given.size // given.shape[form.channels] - 1, _CHECKED, dtype=np.int64)
+    rows = form.rows(whole[str(site.dense_data.name)], given.shape, picked).astype(np.float64)
+    wanted = form.results(given, picked)
+    found = rows @ form.matrix(weight.const_value.numpy().astype(np.float64))
+    if bias is not None:
+        if bias.const_value is None:
+            return False
+        offset = np.broadcast_to(
+            bias.const_value.numpy().reshape(-1), (found.shape[0] * found.shape[2],)
+        )
+        found = found + offset.reshape(found.shape[0], 1, -1)
+    scale = float(np.abs(wanted).max(initial=0.0)) + 1e-6
+    return bool(np.abs(found - wanted).max() <= _CLOSE * scale)

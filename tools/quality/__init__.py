@@ -1,0 +1,1 @@
+"""What pruning costs deployed models on real inputs: ``python -m tools.quality PAGE.md``."""

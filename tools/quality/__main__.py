@@ -1,0 +1,5 @@
+"""Write docs/quality.md: ``make quality``."""
+
+from tools.quality.table import main
+
+raise SystemExit(main())
