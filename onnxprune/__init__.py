@@ -6,8 +6,9 @@
 
     model = op.load("resnet18.onnx")
     units = op.find_units(model)
-    choices = op.choose(units, budget=op.macs(0.5), importance="l1")
-    small = op.prune(units, choices)
+    data = op.read_dataset("photos/", model)  # images without labels; none are needed
+    choices = op.choose(units, op.macs(0.5), data=data)
+    small = op.refit_weights(units, op.prune(units, choices), data).graph
     op.verify(units, small, choices).check()
     op.save(small, "resnet18-half.onnx")
 
@@ -24,12 +25,23 @@ from typing import TYPE_CHECKING, Any
 from onnxprune.version import __version__
 
 if TYPE_CHECKING:
-    from onnxprune.api import choose, find_units, prune, verify
-    from onnxprune.budget import Budget, Cost, cost, macs, params, ratio
-    from onnxprune.choice import ChannelMutator, Choices, read_choices, sample
+    from onnxprune.api import (
+        choose,
+        find_units,
+        measure_evidence,
+        prune,
+        refit_weights,
+        verify,
+    )
+    from onnxprune.budget import Budget, Cost, cost, macs, memory, params, ratio, size
+    from onnxprune.calibration import Calibration, Preprocess, read_dataset
+    from onnxprune.choice import ChannelMutator, Choices, cubic, linear, read_choices, sample
     from onnxprune.errors import OnnxPruneError
+    from onnxprune.evaluation import Evaluation, evaluate, read_labels
     from onnxprune.graph import Graph, load, save
+    from onnxprune.importance import Evidence
     from onnxprune.ops import rule
+    from onnxprune.refit import Refit
     from onnxprune.rewrite import Record, read_record
     from onnxprune.units import (
         Channel,
@@ -50,12 +62,16 @@ if TYPE_CHECKING:
     from onnxprune.verification import Verdict, bench
 
 _HOME = {
-    "api": ("choose", "find_units", "prune", "verify"),
-    "budget": ("Budget", "Cost", "cost", "macs", "params", "ratio"),
-    "choice": ("ChannelMutator", "Choices", "read_choices", "sample"),
+    "api": ("choose", "find_units", "measure_evidence", "prune", "refit_weights", "verify"),
+    "budget": ("Budget", "Cost", "cost", "macs", "memory", "params", "ratio", "size"),
+    "calibration": ("Calibration", "Preprocess", "read_dataset"),
+    "choice": ("ChannelMutator", "Choices", "cubic", "linear", "read_choices", "sample"),
     "errors": ("OnnxPruneError",),
+    "evaluation": ("Evaluation", "evaluate", "read_labels"),
     "graph": ("Graph", "load", "save"),
+    "importance": ("Evidence",),
     "ops": ("rule",),
+    "refit": ("Refit",),
     "rewrite": ("Record", "read_record"),
     "units": (
         "Channel",
@@ -78,18 +94,23 @@ _HOME = {
 
 __all__ = [
     "Budget",
+    "Calibration",
     "Channel",
     "ChannelMutator",
     "Choices",
     "Cost",
     "DerivedMutableChannel",
+    "Evaluation",
+    "Evidence",
     "Graph",
     "L1MutableChannelUnit",
     "MutableChannelUnit",
     "OneShotMutableChannel",
     "OneShotMutableChannelUnit",
     "OnnxPruneError",
+    "Preprocess",
     "Record",
+    "Refit",
     "SequentialMutableChannel",
     "SequentialMutableChannelUnit",
     "SimpleMutableChannel",
@@ -101,17 +122,26 @@ __all__ = [
     "bench",
     "choose",
     "cost",
+    "cubic",
+    "evaluate",
     "find_units",
+    "linear",
     "load",
     "macs",
+    "measure_evidence",
+    "memory",
     "params",
     "prune",
     "ratio",
     "read_choices",
+    "read_dataset",
+    "read_labels",
     "read_record",
+    "refit_weights",
     "rule",
     "sample",
     "save",
+    "size",
     "unit_kind",
     "verify",
     "with_units",

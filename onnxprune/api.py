@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,22 +12,55 @@ import onnx
 import onnx_ir as ir
 
 from onnxprune.budget import Budget
+from onnxprune.calibration import Calibration, read_dataset
+from onnxprune.calibration.statistics import measure
 from onnxprune.choice import Choices, as_choices
 from onnxprune.choice import choose as choose_
+from onnxprune.choice.limits import Bound
 from onnxprune.errors import ChoiceError
 from onnxprune.graph import Graph, load
+from onnxprune.importance import Evidence, find_importance, measure_gradients
+from onnxprune.refit import Options, Refit
+from onnxprune.refit import refit as refit_
 from onnxprune.rewrite import prune as prune_
+from onnxprune.runtime.feeds import Feeds
 from onnxprune.units import MutableChannelUnit, Units
 from onnxprune.units import find_units as find_units_
 from onnxprune.units.framework import graph_of
 from onnxprune.verification import Verdict
 from onnxprune.verification import verify as verify_
-from onnxprune.verification.feeds import Feeds
 
-__all__ = ["choose", "find_units", "prune", "verify"]
+__all__ = [
+    "choose",
+    "defaults",
+    "find_units",
+    "measure_evidence",
+    "prune",
+    "refit_weights",
+    "verify",
+]
 
 Chosen: TypeAlias = Choices | Mapping[str, Any] | str | os.PathLike[str]
-Model: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph | Units
+Pruned: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph
+Model: TypeAlias = Pruned | Units
+Track: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+
+
+def defaults(data: Calibration | None) -> tuple[str, str]:
+    """What suits the data: the importance, and the method to refit with.
+
+    Without data ``l1``, and nothing is refitted. With what the model was made for ``obs`` and
+    ``sequential``. Noise tells too little of activations for both: ``l1`` and ``one-shot``.
+
+    Args:
+        data: The data, None without any.
+
+    Returns:
+        The name of the importance, and that of the method, ``none`` for no refit.
+    """
+    if data is None:
+        return "l1", "none"
+    return ("obs", "sequential") if data.natural else ("l1", "one-shot")
 
 
 def find_units(
@@ -68,33 +102,99 @@ def find_units(
 
 def choose(
     model: Model,
-    budget: Budget,
-    importance: str = "l1",
+    budget: Budget | Sequence[Budget],
+    importance: str | None = None,
     protect: Sequence[str] = (),
     round_to: int = 1,
     roles: Collection[str] = (),
+    *,
+    data: Any = None,
+    only: Sequence[str] = (),
+    at_least: Bound = 1,
+    at_most: Bound = 1.0,
+    scope: str = "local",
+    normalisation: str = "mean",
+    evidence: Evidence | None = None,
 ) -> Choices:
     """Choose what every unit keeps: the channels of the highest importance, within a budget.
 
     Args:
         model: A model in any form, or its units, whose current choices become these.
-        budget: How much may stay: ``ratio(0.5)`` (of every unit), ``macs(0.5)``, ``params(0.5)``.
-        importance: The name of a registered importance: ``l1``, ``l2``, ``random``.
+        budget: How much may stay: ``ratio(0.5)`` (of every unit), ``macs(0.5)``, ``params(0.5)``,
+            ``size(0.5)`` (in bytes), ``memory(0.5)`` (of activations); of several all hold.
+        importance: Its name, or a norm such as ``l0.5``; None takes what suits the data.
         protect: Patterns (``*``, ``?``) of units, or of modules or nodes whose outputs stay whole.
-        round_to: Kept counts are multiples of this, at least one of them; units that are too
-            small for that stay whole.
+        round_to: Kept counts are multiples of this; units too small for that stay whole.
         roles: What may go: ``channel``, ``head``, ``head-size``, ``group``, ``hidden`` (the state
             of recurrent layers); everything if empty.
+        data: Inputs to measure what the importance needs, as for `measure_evidence`.
+        only: Patterns of what may go, as for `protect`; everything if empty.
+        at_least: What a unit keeps at least: a count or a ratio (a float), for all or by pattern.
+        at_most: What a unit keeps at most, alike.
+        scope: ``local`` (one ratio for all units), ``global`` (one threshold for units alike).
+        normalisation: How scores of different units are made comparable: ``none``, ``mean``,
+            ``sum``, ``max``, ``standard``, ``gaussian``, ``median``, ``lamp``.
+        evidence: What was measured of the model already; nothing of it is measured again.
 
     Returns:
         The choices.
 
     Raises:
-        NothingToPrune: If no unit may lose channels, or none of such a role.
-        BudgetError: If even the smallest choice exceeds the budget.
-        ChoiceError: If a pattern to protect matches nothing.
+        NothingToPrune: If no unit may lose channels, or none of those that are asked for.
+        BudgetError: If even the smallest choice exceeds a budget; it says what holds the rest.
+        ChoiceError: If a pattern matches nothing, or bounds contradict each other.
+        OnnxPruneError: If there is nothing of such a name, or data are needed and do not serve.
     """
-    return choose_(find_units(model), budget, importance, protect, round_to, roles)
+    units = find_units(model)
+    samples = None if data is None else _calibration(data, units.graph)
+    importance = importance or defaults(samples)[0]
+    if samples is not None:
+        evidence = measure_evidence(units, importance, samples, evidence)
+    return choose_(
+        units,
+        *(budget, importance, protect, round_to, roles),
+        only=only,
+        at_least=at_least,
+        at_most=at_most,
+        scope=scope,
+        normalisation=normalisation,
+        evidence=evidence,
+    )
+
+
+def measure_evidence(
+    model: Model,
+    importance: str,
+    data: Any,
+    evidence: Evidence | None = None,
+    track: Track = lambda nodes: nodes,
+) -> Evidence:
+    """Measure what an importance needs; nothing if that is the weights alone.
+
+    Args:
+        model: A model in any form, or its units.
+        importance: The name of the importance.
+        data: Inputs: a `Calibration`, or anything that `read_dataset` takes, such as a folder of
+            images. Labels are not needed.
+        evidence: What was measured already; it is kept.
+        track: Wraps the sequence of what is worked on, to show how far it is.
+
+    Returns:
+        The evidence, with activations or gradients where they are needed.
+
+    Raises:
+        OnnxPruneError: If there is no such importance, or the model does not run with the inputs.
+        MissingExtra: If gradients are needed, and torch is not installed.
+    """
+    units, evidence = find_units(model), evidence or Evidence()
+    needs = find_importance(importance).needs
+    if needs == "activations" and evidence.statistics is None:
+        samples = _calibration(data, units.graph)
+        return replace(evidence, statistics=measure(units.graph, samples, track=track))
+    if needs == "gradients" and evidence.gradients is None:
+        samples = _calibration(data, units.graph)
+        return replace(evidence, gradients=measure_gradients(units, samples))
+    return evidence
 
 
 def prune(model: Model, choices: Chosen | None = None) -> Graph:
@@ -115,9 +215,46 @@ def prune(model: Model, choices: Chosen | None = None) -> Graph:
     return prune_(_chosen(model, choices))
 
 
+def refit_weights(
+    model: Model,
+    pruned: Pruned,
+    data: Any,
+    choices: Chosen | None = None,
+    method: str | None = None,
+    track: Track = lambda nodes: nodes,
+    **options: Any,
+) -> Refit:
+    """Fit the weights of a pruned model, so that it computes what the original does.
+
+    Needs inputs, but no labels, and no training; see docs/refit.md.
+
+    Args:
+        model: The original in any form, or its units.
+        pruned: The pruned model; it is not changed.
+        data: Inputs: a `Calibration`, or anything that `read_dataset` takes.
+        choices: What was kept. None takes the units' current choices.
+        method: ``sequential``, ``one-shot``, ``channel``, ``mean`` or ``affine``. None takes what
+            suits the data: ``one-shot`` with noise, else ``sequential``.
+        track: Wraps the sequence of nodes, to show how far it is.
+        options: More of `onnxprune.refit.Options`, such as ``ridge=1e-2``.
+
+    Returns:
+        The model with its new weights (`Refit.graph`), and what was done.
+
+    Raises:
+        ChoiceError: If the choices do not fit the model.
+        OnnxPruneError: If there is no such method, or a model does not run with the inputs.
+        MissingExtra: If onnxruntime is not installed.
+    """
+    units = _chosen(model, choices)
+    samples = _calibration(data, units.graph)
+    options["method"] = method or defaults(samples)[1]
+    return refit_(units, load(pruned), samples, Options(**options), track)
+
+
 def verify(
     model: Model,
-    pruned: str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph,
+    pruned: Pruned,
     choices: Chosen | None = None,
     feeds: Feeds | None = None,
     reference: str = "auto",
@@ -141,6 +278,10 @@ def verify(
     """
     file = Path(pruned) if isinstance(pruned, str | os.PathLike) else None
     return verify_(_chosen(model, choices), load(pruned), feeds, reference, file)
+
+
+def _calibration(data: Any, graph: Graph) -> Calibration:
+    return data if isinstance(data, Calibration) else read_dataset(data, graph)
 
 
 def _chosen(model: Any, choices: Chosen | None) -> Units:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from onnxprune.budget.cost import Cost
 from onnxprune.errors import OnnxPruneError
-from onnxprune.registry import Registry
 
-__all__ = ["BUDGETS", "Budget", "budget", "macs", "params", "ratio"]
-
-BUDGETS: Registry[Callable[[Cost], float]] = Registry("budget")
-budget = BUDGETS.register
+__all__ = ["Budget", "macs", "memory", "params", "ratio", "size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +14,7 @@ class Budget:
     """The fraction of something that may stay.
 
     Attributes:
-        of: What is counted: ``ratio`` (of every unit's channels) or a registered budget.
+        of: What is counted: ``ratio`` (of the units' channels) or a registered budget.
         fraction: How much of the model's may stay, 0 < fraction <= 1.
     """
 
@@ -35,27 +29,17 @@ class Budget:
             )
 
     def __str__(self) -> str:
-        names = {"ratio": "channels", "params": "parameters", "macs": "MACs"}
+        names = {
+            "ratio": "channels",
+            "params": "parameters",
+            "macs": "MACs",
+            "memory": "activation memory",
+        }
         return f"{self.fraction:g} of the {names.get(self.of, self.of)}"
 
 
-@budget("params")
-def _params(cost: Cost) -> float:
-    return cost.params
-
-
-@budget("bytes")
-def _bytes(cost: Cost) -> float:
-    return cost.bytes
-
-
-@budget("macs")
-def _macs(cost: Cost) -> float:
-    return cost.macs
-
-
 def ratio(fraction: float) -> Budget:
-    """Keep this fraction of every unit's channels."""
+    """Keep this fraction of the units' channels: of every unit's, or of every class of units."""
     return Budget("ratio", fraction)
 
 
@@ -64,6 +48,16 @@ def params(fraction: float) -> Budget:
     return Budget("params", fraction)
 
 
+def size(fraction: float) -> Budget:
+    """Keep at most this fraction of the bytes of all weights."""
+    return Budget("bytes", fraction)
+
+
 def macs(fraction: float) -> Budget:
     """Keep at most this fraction of the multiply-accumulates."""
     return Budget("macs", fraction)
+
+
+def memory(fraction: float) -> Budget:
+    """Keep at most this fraction of the peak memory of activations; see `Cost`."""
+    return Budget("memory", fraction)

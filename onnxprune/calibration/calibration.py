@@ -18,11 +18,13 @@ class Calibration:
         samples: How many samples that are in all.
         origin: What they are, for the report: ``512 images of photos/``.
         fingerprint: A hash that is another one when the samples are; empty if there is none.
+        natural: Whether they are what the model was made for, and not noise.
 
     Attributes:
         samples: How many samples there are.
         origin: What they are.
         fingerprint: A hash that is another one when the samples are; empty if there is none.
+        natural: Whether they are what the model was made for, and not noise.
     """
 
     def __init__(
@@ -31,11 +33,13 @@ class Calibration:
         samples: int,
         origin: str = "given feeds",
         fingerprint: str = "",
+        natural: bool = True,
     ) -> None:
         self._batches = batches
         self.samples = samples
         self.origin = origin
         self.fingerprint = fingerprint
+        self.natural = natural
 
     def __iter__(self) -> Iterator[Feeds]:
         return iter(self._batches())

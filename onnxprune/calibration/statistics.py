@@ -120,7 +120,8 @@ def _mixing(node: ir.Node, graph: Graph) -> Linear | None:
 
 def _columns(node: ir.Node, form: Linear) -> int:
     weight = node.inputs[form.weight]
-    assert weight is not None and weight.const_value is not None
+    assert weight is not None
+    assert weight.const_value is not None
     shape = weight.const_value.shape.numpy()
     positions = shape[form.weight_axis]
     return int(positions * form.owned // (form.groups if form.weight_axis == 0 else 1))

@@ -24,6 +24,8 @@ COMMANDS = {
     "explain": "Tell why a unit, a node or a weight is as it is.",
     "prune": "Write a smaller model, verified.",
     "verify": "Check a pruned model against its original.",
+    "finetune": "Train a pruned model to answer as its original does.",
+    "evaluate": "Measure accuracy on labelled data, and how near a model is to its original.",
     "parity": "Compare a torch module with its export, masked and pruned.",
     "rules": "List the operators that are understood.",
 }

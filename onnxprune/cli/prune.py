@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from onnxprune.cli.calibration import DataOptions, data_options
+from onnxprune.cli.recover import choose_by, read_samples, recover, refit_option
 from onnxprune.cli.shared import (
     allow_io_option,
     emit,
@@ -25,29 +29,91 @@ if TYPE_CHECKING:
     from onnxprune.units import Units
 
 
+_SHARES = {
+    "ratio": "Keep about this fraction of the channels of every unit (of every class if global).",
+    "macs": "Keep at most this fraction of the MACs.",
+    "params": "Keep at most this fraction of the parameters.",
+    "bytes": "Keep at most this fraction of the bytes of all weights.",
+    "memory": "Keep at most this fraction of the peak memory of activations.",
+}
+
+_GUIDES = [
+    *(click.option(f"--{name}", type=float, help=text) for name, text in _SHARES.items()),
+    click.option(
+        "--importance",
+        metavar="NAME",
+        help="What channels are worth; l1 by default, obs with --calibration unless that is noise.",
+    ),
+    click.option(
+        "--scope",
+        default="local",
+        show_default=True,
+        help="Who competes: the channels of each unit (local), of all units alike (global).",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="PATTERN",
+        help="Prune only units so named: the unit, or a module or node that produces it.",
+    ),
+    click.option(
+        "--protect",
+        multiple=True,
+        metavar="PATTERN",
+        help="Keep units whole: by the name of the unit, or of a module or node that produces it.",
+    ),
+    click.option(
+        "--kind",
+        "roles",
+        multiple=True,
+        metavar="KIND",
+        help="Prune only units of channel, head, head-size, group or hidden; repeatable.",
+    ),
+    click.option("--min-ratio", "at_least", type=float, help="Keep this fraction of every unit."),
+    click.option("--max-ratio", "at_most", type=float, help="Keep no more of any unit."),
+    click.option("--round-to", default=1, show_default=True, help="Keep multiples of this count."),
+]
+
+
+def _guiding(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that guide a choice."""
+    for option in reversed(_GUIDES):
+        function = option(function)
+    return function
+
+
+def _guide(asked: dict[str, Any], choices: Path | None) -> dict[str, Any]:
+    """The arguments of `choose` that are asked for; none if a file says what to keep."""
+    given = {
+        name: value
+        for name, value in asked.items()
+        if click.get_current_context().get_parameter_source(name) != ParameterSource.DEFAULT
+    }
+    shares = {name: given.pop(name) for name in _SHARES if name in given}
+    if bool(shares) == (choices is not None):
+        raise click.UsageError(
+            f"Give one or more of {', '.join(f'--{name}' for name in _SHARES)}, or --choices."
+        )
+    if choices is None:
+        from onnxprune.budget import Budget
+
+        return {"budget": [Budget(*share) for share in shares.items()], **given}
+    if given:
+        raise click.UsageError(
+            "--importance, --scope, --only, --protect, --kind, --min-ratio, --max-ratio and "
+            "--round-to guide a choice; --choices leaves none to make."
+        )
+    return {}
+
+
 @click.command("prune")
 @model_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The result.")
-@click.option("--ratio", type=float, help="Keep about this fraction of every unit's channels.")
-@click.option("--macs", type=float, help="Keep at most this fraction of the MACs.")
-@click.option("--params", type=float, help="Keep at most this fraction of the parameters.")
+@_guiding
 @click.option("--choices", type=click.Path(path_type=Path), help="Keep what this file says.")
-@click.option("--importance", default="l1", show_default=True, help="What channels are worth.")
-@click.option(
-    "--protect",
-    multiple=True,
-    metavar="PATTERN",
-    help="Keep units whole: by the name of the unit, or of a module or node that produces it.",
-)
-@click.option(
-    "--kind",
-    "roles",
-    multiple=True,
-    metavar="KIND",
-    help="Prune only units of channel, head, head-size, group or hidden; repeatable.",
-)
-@click.option("--round-to", default=1, show_default=True, help="Keep multiples of this count.")
 @click.option("--save-choices", type=click.Path(path_type=Path), help="Write what was kept there.")
+@data_options("--calibration")
+@refit_option
 @feeds_option
 @reference_option
 @click.option("--no-verify", is_flag=True, help="Do not run the result.")
@@ -59,15 +125,10 @@ if TYPE_CHECKING:
 def command(
     model: Path,
     output: Path,
-    ratio: float | None,
-    macs: float | None,
-    params: float | None,
     choices: Path | None,
-    importance: str,
-    protect: tuple[str, ...],
-    roles: tuple[str, ...],
-    round_to: int,
     save_choices: Path | None,
+    data: DataOptions | None,
+    method: str | None,
     feeds: Path | None,
     reference: str,
     no_verify: bool,
@@ -76,39 +137,35 @@ def command(
     untie: bool,
     allow_io: tuple[str, ...],
     form: str,
+    **asked: Any,
 ) -> None:
     """Write a smaller MODEL to the output, verified.
 
-    Say how much is to be kept by exactly one of --ratio, --macs, --params and --choices.
+    Say how much is to be kept by --ratio, --macs, --params, --bytes and --memory, of which several
+    hold together, or by --choices. --calibration names inputs without labels: they tell which
+    channels matter, and the weights that stay are fitted to what the original computes with them.
     """
-    asked = {"ratio": ratio, "macs": macs, "params": params}
-    budgets = {name: value for name, value in asked.items() if value is not None}
-    if len(budgets) + (choices is not None) != 1:
-        raise click.UsageError("Give exactly one of --ratio, --macs, --params and --choices.")
-    if choices is not None and (protect or roles or importance != "l1" or round_to != 1):
-        raise click.UsageError(
-            "--importance, --protect, --kind and --round-to guide a choice; --choices leaves none "
-            "to make."
-        )
-    with progress(f"pruning {model}"):
-        from onnxprune.api import choose, find_units, prune, verify
-        from onnxprune.budget import Budget
+    guide = _guide(asked, choices)
+    with progress(f"reading {model}"):
+        from onnxprune.api import find_units, prune, verify
         from onnxprune.report import prune_report, prune_text
 
-        budget = [Budget(name, value) for name, value in budgets.items()]
         _check_targets(output, save_choices, force)
         inputs = read_feeds(feeds)
         units = find_units(model, untie=untie, allow_io=allow_io)
-        if budget:
-            choose(units, budget[0], importance, protect, round_to, roles)
-        pruned = prune(units, choices)
+        samples = read_samples(data, units.graph, method)
+    chosen = choose_by(units, guide, samples) if guide else None
+    with progress(f"pruning {model}"):
+        pruned, calibration = prune(units, choices), None
+    if samples is not None:
+        pruned, calibration = recover(units, pruned, samples, chosen)
     with progress(f"verifying {output}"):
         verdict = None if no_verify else verify(units, pruned, None, inputs, reference)
     proven = verdict is None or verdict.passed
     files: tuple[Path, ...] = ()
     if proven or keep_failed:
         files = _write(units, pruned, output, save_choices, force)
-    emit(form, prune_report(units, pruned, verdict, files), prune_text)
+    emit(form, prune_report(units, pruned, verdict, files, calibration), prune_text)
     if verdict is not None:
         verdict.check()
 

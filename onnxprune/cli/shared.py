@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import click
 from onnxprune.errors import OnnxPruneError, plain
 
 if TYPE_CHECKING:
-    from onnxprune.verification.feeds import Feeds
+    from onnxprune.runtime.feeds import Feeds
 
 __all__ = [
     "allow_io_option",
@@ -26,6 +26,7 @@ __all__ = [
     "progress",
     "read_feeds",
     "reference_option",
+    "tracking",
     "untie_option",
 ]
 
@@ -95,6 +96,21 @@ def progress(message: str) -> Iterator[None]:
 
     with Console(stderr=True).status(Text(plain(message))):
         yield
+
+
+@contextlib.contextmanager
+def tracking(message: str) -> Iterator[Callable[[Sequence[Any]], Iterable[Any]]]:
+    """Show on a terminal how far a sequence is, which what is given wraps; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda items: items
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(plain(message)), total=None)
+        yield lambda items: bar.track(items, total=len(items), task_id=task)
 
 
 def read_feeds(path: Path | None) -> Feeds | None:

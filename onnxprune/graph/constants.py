@@ -203,7 +203,11 @@ def _family(value: ir.Value) -> str:
 
 def _copy(value: ir.Value, tensor: ir.TensorProtocol, name: str) -> ir.Value:
     copied = ir.LazyTensor(
-        lambda: tensor, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
+        lambda: tensor,
+        dtype=tensor.dtype,
+        shape=ir.Shape(tensor.shape.numpy()),
+        name=name,
+        metadata_props=dict(tensor.metadata_props),
     )
     return ir.Value(
         name=name,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-import numpy.typing as npt
 
-from onnxprune.importance.registry import importance
+from onnxprune.importance.evidence import Evidence
+from onnxprune.importance.registry import Scores, importance
 from onnxprune.units import MutableChannelUnit
+
+__all__ = ["random"]
 
 
 @importance("random")
-def random(unit: MutableChannelUnit) -> npt.NDArray[np.float64]:
+def random(unit: MutableChannelUnit, evidence: Evidence) -> Scores:
     """Random scores, the same for the same unit in every run."""
     return np.random.default_rng(zlib.crc32(unit.name.encode())).random(unit.num_channels)

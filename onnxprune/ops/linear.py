@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
 from onnxprune.ops.view import Op, Unknown
 from onnxprune.registry import Registry
 
-__all__ = ["LINEARS", "Convolution", "Linear", "Product", "linear", "transposed"]
+__all__ = ["LINEARS", "Convolution", "Linear", "Product", "linear"]
 
 Array = npt.NDArray[np.floating]
 
@@ -97,12 +96,15 @@ class Product(Linear):
     transposed: bool = False
 
     def rows(self, data: Array, results: Sequence[int], picked: Ids) -> Array:
+        """(1, n, columns) vectors along the last axis."""
         return np.asarray(data.reshape(-1, data.shape[-1])[picked][None])
 
     def matrix(self, weight: Array) -> Array:
+        """(1, columns, results)."""
         return np.asarray((weight.T if self.transposed else weight)[None])
 
     def stored(self, matrix: Array, shape: Sequence[int]) -> Array:
+        """The reverse."""
         return np.ascontiguousarray(matrix[0].T if self.transposed else matrix[0]).reshape(shape)
 
 
@@ -127,6 +129,7 @@ class Convolution(Linear):
     transposed: bool = False
 
     def rows(self, data: Array, results: Sequence[int], picked: Ids) -> Array:
+        """(groups, n, channels * taps) what the kernel covers, zeros at the border included."""
         spatial = tuple(results[2:])
         sample, *places = np.unravel_index(picked, (results[0], *spatial))
         sources = [self._sources(a, p, data.shape, spatial) for a, p in enumerate(places)]
@@ -168,19 +171,47 @@ class Convolution(Linear):
         return total // 2 if self.auto_pad == "SAME_UPPER" else total - total // 2
 
     def matrix(self, weight: Array) -> Array:
-        taps = math.prod(self.kernel)
+        """(groups, channels * taps, results)."""
+        taps, second = math.prod(self.kernel), weight.shape[1]
         if self.transposed:  # (g c) o taps
-            split = weight.reshape(self.groups, -1, weight.shape[1], taps)
-            return np.asarray(split.transpose(0, 1, 3, 2)).reshape(self.groups, -1, weight.shape[1])
-        split = weight.reshape(self.groups, -1, weight.shape[1] * taps)  # (g o) c taps
-        return np.asarray(split.swapaxes(1, 2))
+            by_tap = weight.reshape(self.groups, -1, second, taps).transpose(0, 1, 3, 2)
+            return np.asarray(by_tap.reshape(self.groups, -1, second))
+        rows = weight.reshape(self.groups, -1, second * taps)  # (g o) c taps
+        return np.asarray(rows.swapaxes(1, 2))
 
     def stored(self, matrix: Array, shape: Sequence[int]) -> Array:
+        """The reverse."""
         taps = math.prod(self.kernel)
         if self.transposed:
             split = matrix.reshape(self.groups, -1, taps, matrix.shape[-1]).transpose(0, 1, 3, 2)
             return np.ascontiguousarray(split).reshape(shape)
         return np.ascontiguousarray(matrix.swapaxes(1, 2)).reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale(Linear):
+    """A normalisation with statistics of its own: each channel is scaled and shifted by itself.
+
+    Attributes:
+        centre: (channels,) what is taken off first.
+        spread: (channels,) what is divided by then.
+    """
+
+    centre: Array
+    spread: Array
+
+    def rows(self, data: Array, results: Sequence[int], picked: Ids) -> Array:
+        """(channels, n, 1) the normalised data."""
+        centre, spread = (a[:, None, None] for a in (self.centre, self.spread))
+        return np.asarray((self.results(data, picked) - centre) / spread)
+
+    def matrix(self, weight: Array) -> Array:
+        """(channels, 1, 1)."""
+        return np.asarray(weight.reshape(-1, 1, 1))
+
+    def stored(self, matrix: Array, shape: Sequence[int]) -> Array:
+        """The reverse."""
+        return np.asarray(matrix.reshape(shape))
 
 
 def convolution(op: Op, transposed: bool = False) -> Convolution:
@@ -232,6 +263,16 @@ def conv(op: Op) -> Linear:
 def conv_transpose(op: Op) -> Linear:
     """https://onnx.ai/onnx/operators/onnx__ConvTranspose.html."""
     return convolution(op, transposed=True)
+
+
+@linear("BatchNormalization")
+def batch_normalization(op: Op) -> Linear:
+    """https://onnx.ai/onnx/operators/onnx__BatchNormalization.html, as at inference."""
+    if op.attr("training_mode", 0) or op.used(1):
+        raise Unknown("it computes statistics")
+    mean, variance = (np.array(op.floats("", i)) for i in (3, 4))
+    spread = np.sqrt(variance + op.attr("epsilon", 1e-5))
+    return Scale(0, 1, 2, 1, len(mean), 1, 0, mean.astype(np.float32), spread.astype(np.float32))
 
 
 @linear("MatMul")

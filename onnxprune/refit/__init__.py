@@ -1,7 +1,8 @@
 """Recovery without training: weights fitted anew to what the original computes."""
 
+from onnxprune.refit.methods import METHODS
 from onnxprune.refit.refit import Options, Refit, refit
 from onnxprune.refit.sites import find_sites
 from onnxprune.refit.write import MARK, write
 
-__all__ = ["MARK", "Options", "Refit", "find_sites", "refit", "write"]
+__all__ = ["MARK", "METHODS", "Options", "Refit", "find_sites", "refit", "write"]

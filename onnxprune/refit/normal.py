@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,6 +38,7 @@ class NormalEquations:
         self._results += y.sum(1, dtype=np.float64)
         self._gram += x.swapaxes(1, 2) @ x
         self._cross += x.swapaxes(1, 2) @ y
+        self._squares += np.square(y).sum(1, dtype=np.float64)
 
     def _start(self, rows: Array, results: Array) -> None:
         (groups, _, columns), outs = rows.shape, results.shape[-1]
@@ -48,6 +51,7 @@ class NormalEquations:
         self._results = np.zeros((groups, outs))
         self._gram = np.zeros((groups, columns, columns))
         self._cross = np.zeros((groups, columns, outs))
+        self._squares = np.zeros((groups, outs))
 
     def covariance(self) -> Doubles:
         """(groups, columns, columns) of the rows; mean products where there is no offset."""
@@ -55,12 +59,17 @@ class NormalEquations:
         mean = self._rows / self.samples
         return gram - mean[:, :, None] * mean[:, None, :] if self._centred else gram
 
+    def variance(self) -> Doubles:
+        """(groups, results) of the results; mean squares where there is no offset."""
+        mean = self._results / self.samples if self._centred else 0.0
+        return np.asarray(np.maximum(self._squares / self.samples - np.square(mean), 0))
+
     def solve(self, prior: Array, ridge: float) -> tuple[Doubles, Doubles]:
         """The (groups, columns, results) matrix and the (groups, results) offset.
 
         Args:
             prior: The matrix that is kept to where the rows do not tell.
-            ridge: How firmly, as a part of the rows' mean variance.
+            ridge: How firmly, as a part of the rows' mean variance; infinite for nothing else.
         """
         mean_row, mean_result = self._rows / self.samples, self._results / self.samples
         cross = self._cross / self.samples
@@ -68,7 +77,7 @@ class NormalEquations:
             cross = cross - mean_row[:, :, None] * mean_result[:, None, :]
         covariance = self.covariance()
         matrix = prior.astype(np.float64)
-        for group, gram in enumerate(covariance):
+        for group, gram in enumerate(covariance if math.isfinite(ridge) else ()):
             rest = cross[group] - gram @ matrix[group]
             matrix[group] += solved(gram, rest, ridge)
         means = mean_row + self._row_shift[:, 0]

@@ -5,31 +5,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.calibration import Calibration
-from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.ops import linear_of
-from onnxprune.refit.normal import NormalEquations
+from onnxprune.refit.methods import METHODS, Method, Seen
 from onnxprune.refit.sites import Site, find_sites, sliced
 from onnxprune.refit.write import write
+from onnxprune.rewrite import plan
 from onnxprune.runtime.store import Store
 from onnxprune.runtime.walk import Walk
 from onnxprune.units import Units
 
-__all__ = ["METHODS", "Options", "Refit", "refit"]
-
-METHODS = ("sequential", "one-shot")
+__all__ = ["Options", "Refit", "refit"]
 
 _CHECKED = 256
 _CLOSE = 1e-2
 """Of the largest result: half precision, and no more."""
 
-Array = npt.NDArray[np.floating]
+Array = npt.NDArray[Any]
 Track = Callable[[Sequence[Site]], Iterable[Site]]
 
 
@@ -38,8 +37,9 @@ class Options:
     """How weights are fitted.
 
     Attributes:
-        method: ``sequential`` (what a node takes is computed by the smaller model as far as it is
-            fitted) or ``one-shot`` (it is what the original computes, sliced).
+        method: ``sequential`` (least squares from what the smaller model computes, as far as it
+            is fitted), ``one-shot`` (from what the original computes, sliced), ``channel``,
+            ``mean`` or ``affine``; see `onnxprune.refit.methods`.
         ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance.
         positions: At most how many rows of a sample are looked at, picked at random.
         seed: What picks them.
@@ -102,16 +102,13 @@ def refit(
         OnnxPruneError: If there is no such method, or the model does not run with the inputs.
     """
     options = options or Options()
-    if options.method not in METHODS:
-        raise OnnxPruneError(
-            f"There is no way '{options.method}' to refit; there are {', '.join(METHODS)}."
-        )
+    method = METHODS.get(options.method)
     model = pruned.model.clone()
     small = with_shapes(model, pruned.source)
     sites = find_sites(units, small)
-    if not options.sums or options.method == "one-shot":
+    if not options.sums or options.method != "sequential":
         sites = [replace(site, target=site.given, other=None) for site in sites]
-    fitter = _Fitter(units, small, calibration, options)
+    fitter = _Fitter(units, small, calibration, method, options)
     for site in track(sites):
         fitter.fit(site, [other for other in sites if other.weight is site.weight])
     fitter.close()
@@ -125,9 +122,15 @@ class _Fitter:
     """Walks through both models side by side and fits node by node."""
 
     def __init__(
-        self, units: Units, small: Graph, calibration: Calibration, options: Options
+        self,
+        units: Units,
+        small: Graph,
+        calibration: Calibration,
+        method: type[Method],
+        options: Options,
     ) -> None:
-        self._cut = units.cut()
+        self._cut, self._slices = units.cut(), plan(units).slices
+        self._method = method
         self._options = options
         self._graph = small
         self._calibration = calibration
@@ -135,7 +138,7 @@ class _Fitter:
         self._dense = Walk(units.graph, calibration, self._store)
         self._small = Walk(small, calibration, self._store)
         self._random = np.random.default_rng(options.seed)
-        self._equations: dict[ir.Value, NormalEquations] = {}
+        self._methods: dict[ir.Value, Method] = {}
         self.fitted: list[str] = []
         self.left: dict[str, str] = {}
 
@@ -149,22 +152,22 @@ class _Fitter:
         name = str(site.small.name)
         if (reason := self._gather(site)) is not None:
             self.left[name] = reason
-        equations = self._equations.get(site.weight)
-        if site is not sharing[-1] or equations is None:
+        if site is not sharing[-1]:
+            return
+        method = self._methods.pop(site.weight, None)
+        if method is None:
             return
         if any(str(other.small.name) in self.left for other in sharing):
             return
+        matrix, offset = method.solve()
         weight = site.weight.const_value
         assert weight is not None
-        array = weight.numpy().astype(np.float64)
-        matrix, offset = equations.solve(site.form.matrix(array), self._options.ridge)
-        model, method = self._graph.model, self._options.method
+        model, how = self._graph.model, self._options.method
         places = [(other.small, other.form.weight) for other in sharing]
-        write(model, places, site.form.stored(matrix, array.shape), method)
-        if site.bias is not None and len(sharing) == 1:
-            write(model, [site.bias], offset.reshape(-1), method)
+        write(model, places, site.form.stored(matrix, weight.shape.numpy()), how)
+        if site.bias is not None and offset is not None and len(sharing) == 1:
+            write(model, [site.bias], offset.reshape(-1), how)
         self.fitted += [str(other.small.name) for other in sharing]
-        del self._equations[site.weight]
         if len(sharing) > 1:  # what was computed with the weight as it was is no longer true
             self._small.close()
             self._small = Walk(self._graph, self._calibration, self._store)
@@ -187,36 +190,48 @@ class _Fitter:
         uses = {(use.node, use.idx) for use in site.weight.uses()}
         if any(linear_of(node, self._graph) is None for node, _ in uses):
             return "its weight serves a node that is no product as well"
-        if site.form.owned == _width(site):
-            return "each of its channels is filtered by itself"
         if _width(site) > self._options.columns:
             return f"its weight has more than {self._options.columns:,} columns"
         return None
 
     def _add(self, site: Site, whole: Mapping[str, Array], part: Mapping[str, Array]) -> str | None:
         """Take one batch; why it cannot be taken, None if it was."""
+        full = whole[str(site.dense_data.name)]
         try:
             result = sliced(self._cut, site.target, whole[str(site.target.name)])
-            data = part[str(site.data.name)]
-            if self._options.method == "one-shot":
-                data = sliced(self._cut, site.dense_data, whole[str(site.dense_data.name)])
+            kept = sliced(self._cut, site.dense_data, full)
         except ValueError as error:
             return str(error)
         if site.other is not None:
             result = result - part[str(site.other.name)]
-        form, shape = site.form, result.shape
-        count = result.size // shape[form.channels]
-        samples = min(count, shape[0] * self._options.positions)
-        picked = np.sort(self._random.choice(count, samples, replace=False))
-        if site.weight not in self._equations:
+        data = part[str(site.data.name)]
+        if data.shape != kept.shape:
+            return "what it takes is not a slice of what the original takes"
+        if not (np.isfinite(data).all() and np.isfinite(result).all()):
+            return "what flows through it is not finite"
+        if site.weight not in self._methods:
             if not _holds(site, whole):
                 return "it does not compute what its weight says"
-            self._equations[site.weight] = NormalEquations(site.bias is not None)
-        rows, results = form.rows(data, shape, picked), form.results(result, picked)
-        if not (np.isfinite(rows).all() and np.isfinite(results).all()):
-            return "what flows through it is not finite"
-        self._equations[site.weight].add(rows, results)
+            self._methods[site.weight] = self._start(site)
+        count = result.size // result.shape[site.form.channels]
+        most = min(count, result.shape[0] * self._options.positions)
+        picked = np.sort(self._random.choice(count, most, replace=False))
+        self._methods[site.weight].add(Seen(data, kept, full, result, picked, self._random))
         return None
+
+    def _start(self, site: Site) -> Method:
+        """A method for a node, with what is left of the original's weight for each result."""
+        small, dense = site.weight.const_value, site.dense.inputs[site.dense_form.weight]
+        assert small is not None
+        assert dense is not None
+        assert dense.const_value is not None
+        array = dense.const_value.numpy()
+        for axis, kept in self._slices.get(str(dense.name), {}).items():
+            if axis != site.form.weight_axis:
+                array = np.take(array, kept, axis)
+        matrices = site.dense_form.matrix(array), site.form.matrix(small.numpy())
+        dense_matrix, matrix = (m.astype(np.float64) for m in matrices)
+        return self._method(site, dense_matrix, matrix, self._options.ridge)
 
 
 def _width(site: Site) -> int:

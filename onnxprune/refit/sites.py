@@ -1,9 +1,10 @@
-"""Where a smaller model can make up for what it lost: the nodes whose weights can be fitted anew."""
+"""Where a smaller model can make up for what it lost: nodes whose weights can be fitted anew."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from onnxprune.units import Units
 
 __all__ = ["Site", "find_sites", "sliced"]
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,13 +86,12 @@ def find_sites(units: Units, small: Graph) -> list[Site]:
         bias, given, result = _with_bias(twin, node, dense_form)
         following = ends[k + 1] if k + 1 < len(ends) else len(dense)
         target, other = given, None
-        for total, addend in _sums(given, result):
-            adds = total.producer()
-            source = addend.producer()
-            known = source is None or place.get(source, len(place)) < place[node]
-            if adds is not None and known and dense[adds.name][0] < following:
-                if _alike(units.graph, given, total) and not _is_constant(addend):
-                    target, other = total, addend
+        total, addend = _sum(given, result)
+        if total is not None and addend is not None and _alike(units.graph, given, total):
+            source, adds = addend.producer(), total.producer()
+            ready = source is None or place.get(source, len(place)) < place[node]
+            if ready and adds is not None and dense[adds.name][0] < following:
+                target, other = total, addend
         sites.append(Site(twin, node, dense_form, form, bias, given, target, other))
     return sites
 
@@ -142,14 +142,11 @@ def _with_bias(
     given, result = dense.outputs[0], small.outputs[0]
     if form.bias is not None:
         return (small, form.bias), given, result
-    pair = _only_sum(given), _only_sum(result)
-    if pair[0] is not None and pair[1] is not None:
-        (adds, slot), (small_adds, small_slot) = pair
-        vector = small_adds.inputs[small_slot]
-        if adds.name == small_adds.name and vector is not None and vector.const_value is not None:
-            shape = vector.const_value.shape.numpy()
-            if len(shape) == 1 and shape[0] > 1:
-                return (small_adds, small_slot), adds.outputs[0], small_adds.outputs[0]
+    dense_sum, small_sum = _only_sum(given), _only_sum(result)
+    if dense_sum is not None and small_sum is not None and dense_sum[0].name == small_sum[0].name:
+        vector = small_sum[0].inputs[small_sum[1]]
+        if vector is not None and vector.const_value is not None and len(vector.shape or ()) == 1:
+            return small_sum, dense_sum[0].outputs[0], small_sum[0].outputs[0]
     return None, given, result
 
 
@@ -161,11 +158,13 @@ def _only_sum(value: ir.Value) -> tuple[ir.Node, int] | None:
     return uses[0].node, 1 - uses[0].idx
 
 
-def _sums(given: ir.Value, result: ir.Value) -> Iterator[tuple[ir.Value, ir.Value]]:
+def _sum(given: ir.Value, result: ir.Value) -> tuple[ir.Value | None, ir.Value | None]:
     """The sum in the original that a value goes into, and what the smaller model adds to it."""
     dense, small = _only_sum(given), _only_sum(result)
-    if dense is not None and small is not None and dense[0].name == small[0].name:
-        yield dense[0].outputs[0], _input(*small)
+    if dense is None or small is None or dense[0].name != small[0].name:
+        return None, None
+    addend = _input(*small)
+    return (None, None) if _is_constant(addend) else (dense[0].outputs[0], addend)
 
 
 def _alike(graph: Graph, first: ir.Value, second: ir.Value) -> bool:

@@ -1,5 +1,12 @@
 """What was done, as data and as text."""
 
+from onnxprune.report.calibration import (
+    CalibrationReport,
+    HeldOutReport,
+    RefitReport,
+    held_out_report,
+    refit_report,
+)
 from onnxprune.report.explain import explain
 from onnxprune.report.reports import (
     BarrierReport,
@@ -23,17 +30,22 @@ from onnxprune.report.text import (
 
 __all__ = [
     "BarrierReport",
+    "CalibrationReport",
     "Change",
+    "HeldOutReport",
     "InspectReport",
     "PruneReport",
+    "RefitReport",
     "UnitReport",
     "VerifyReport",
     "explain",
     "explain_text",
+    "held_out_report",
     "inspect_report",
     "inspect_text",
     "prune_report",
     "prune_text",
+    "refit_report",
     "unit_reports",
     "units_text",
     "verify_report",

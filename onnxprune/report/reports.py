@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnxprune.axes import Barrier
 from onnxprune.budget import Cost, cost
 from onnxprune.graph import Graph
+from onnxprune.report.calibration import CalibrationReport
 from onnxprune.rewrite import read_record
 from onnxprune.units import MutableChannelUnit, Units
 from onnxprune.verification import Verdict
@@ -99,6 +100,7 @@ class PruneReport(msgspec.Struct, frozen=True):
         max_error: The largest |pruned - reference| of any output element, None if not checked.
         reference: What it was compared with, and `tolerance` how.
         notes: What the comparison could not show, or why it failed.
+        calibration: What was done with inputs, None without any.
     """
 
     output: str | None
@@ -114,6 +116,7 @@ class PruneReport(msgspec.Struct, frozen=True):
     tolerance: str | None
     notes: list[str]
     barriers: list[BarrierReport]
+    calibration: CalibrationReport | None = None
     schema: str = "onnxprune.prune/1"
 
 
@@ -162,7 +165,11 @@ def inspect_report(units: Units) -> InspectReport:
 
 
 def prune_report(
-    units: Units, pruned: Graph, verdict: Verdict | None, files: Sequence[Path]
+    units: Units,
+    pruned: Graph,
+    verdict: Verdict | None,
+    files: Sequence[Path],
+    calibration: CalibrationReport | None = None,
 ) -> PruneReport:
     """Report on a pruning.
 
@@ -171,6 +178,7 @@ def prune_report(
         pruned: The pruned graph.
         verdict: What verification found, None where it was not asked for.
         files: The files of the pruned model, the model itself first; empty if none was written.
+        calibration: What was done with inputs, None without any.
     """
     before, after = cost(units.graph), cost(pruned)
     on_disk = bool(files) and units.graph.source.path is not None
@@ -191,6 +199,7 @@ def prune_report(
         tolerance=verdict.tolerance if verdict is not None else None,
         notes=[*verdict.problems, *verdict.notes] if verdict is not None else [],
         barriers=_barriers(units),
+        calibration=calibration,
     )
 
 

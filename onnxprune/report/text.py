@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from onnxprune.errors import plain
+from onnxprune.report.calibration import calibration_lines
 from onnxprune.report.reports import (
     BarrierReport,
     Change,
@@ -45,6 +46,7 @@ def prune_text(report: PruneReport) -> str:
         _change("MACs", report.macs),
         *(f"changed     {name}: {kind}" for name, kind in report.changed.items()),
         _units(report),
+        *([] if report.calibration is None else calibration_lines(report.calibration)),
         *(["verified    no, as asked"] if report.tolerance is None else _verdict(report)),
         *_barriers(report.barriers),
         f"written     {report.output if report.output is not None else 'no'}",

@@ -54,8 +54,9 @@ def open_session(
         import onnxruntime
     except ImportError:
         raise MissingExtra(
-            "Verification runs models in onnxruntime, which is not installed; install it with "
-            "pip install 'onnxprune[cpu]', or do without (--no-verify)."
+            "Models are run by onnxruntime, which is not installed; install it with pip install "
+            "'onnxprune[cpu]', or do without what runs them: verification (--no-verify), "
+            "calibration, evaluation."
         ) from None
     options: Any = onnxruntime.SessionOptions()
     options.log_severity_level = WARNING if warnings is not None else WARNING + 1

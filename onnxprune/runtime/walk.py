@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from onnxprune.runtime.store import Store
 
 __all__ = ["Walk"]
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 class Walk:

@@ -46,6 +46,13 @@ from onnxprune.torch.dynamic import (
 )
 from onnxprune.torch.errors import BadFeeds, BadRemoval, LeakError, UnsupportedOperator
 from onnxprune.torch.export import export
+from onnxprune.torch.finetune import (
+    Finetuned,
+    OnnxModule,
+    as_module,
+    finetune,
+    with_weights,
+)
 from onnxprune.torch.following import apply_choices, prepare_for_pruning
 from onnxprune.torch.interpreter import Interpreter
 from onnxprune.torch.masked import Masked
@@ -83,21 +90,26 @@ __all__ = [
     "DynamicRMSNorm",
     "DynamicRNN",
     "DynamicSyncBatchNorm",
+    "Finetuned",
     "Interpreter",
     "LeakError",
     "Masked",
     "ModuleGraph",
     "MutableChannelContainer",
+    "OnnxModule",
     "Parity",
     "SlicedMultiheadAttention",
     "UnsupportedOperator",
     "apply_choices",
+    "as_module",
     "assert_parity",
     "dynamic_op",
     "export",
+    "finetune",
     "masked_twin",
     "parity",
     "prepare_for_pruning",
     "to_static",
     "trace",
+    "with_weights",
 ]

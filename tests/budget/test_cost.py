@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from helpers import check_pruned, choose, proto, units_of
 from small import MODELS
 
-from onnxprune.budget import Budget, Cost, cost, cost_of_cut
+from onnxprune.budget import (
+    BUDGETS,
+    Budget,
+    Cost,
+    budget,
+    cost,
+    cost_of_cut,
+    memory,
+    parts,
+    parts_of_cut,
+    size,
+)
+from onnxprune.budget.cost import Part, ShapeOf
+from onnxprune.choice import choose as best_choice
 from onnxprune.errors import OnnxPruneError
-from onnxprune.graph import load
+from onnxprune.graph import Graph, load
 from onnxprune.rewrite import prune
+
+SMALL = 64
+"""Bytes of what computes with sizes."""
 
 
 def _macs(body: str, shapes: str) -> int:
@@ -86,13 +104,14 @@ def test_params_are_weights_and_bytes_are_all_initializers() -> None:
         "w 4 4, b 4",
         s=np.array([0, 2, 2]),
     )
-    assert cost(load(model)) == Cost(params=20, bytes=20 * 4 + 3 * 8, macs=16)
+    memory = (4 + 4) * 4  # x and h, then h and y
+    assert cost(load(model)) == Cost(params=20, bytes=20 * 4 + 3 * 8, macs=16, memory=memory)
 
 
 def test_half_precision_weights_have_two_bytes() -> None:
     weight = np.ones((4, 5), np.float16)
     model = proto("(float16[N,4] x) => (float16[N,5] y) { y = MatMul(x, w) }", w=weight)
-    assert cost(load(model)) == Cost(params=20, bytes=40, macs=20)
+    assert cost(load(model)) == Cost(params=20, bytes=40, macs=20, memory=(4 + 5) * 2)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -102,7 +121,9 @@ def test_the_cost_of_a_cut_is_that_of_the_pruned_model(name: str, seed: int) -> 
     choose(units, seed)
     promised, real = cost_of_cut(units.cut()), cost(prune(units))
     assert (promised.params, promised.macs) == (real.params, real.macs)
+    assert abs(promised.memory - real.memory) <= SMALL
     assert promised.params <= cost(units.graph).params
+    assert promised.memory <= cost(units.graph).memory
 
 
 def test_the_cost_of_a_cut_through_gemm_with_trans_a() -> None:
@@ -130,4 +151,84 @@ def test_a_budget_out_of_range(fraction: float) -> None:
 def test_a_budget_says_what_it_is() -> None:
     assert str(Budget("ratio", 0.5)) == "0.5 of the channels"
     assert str(Budget("macs", 0.25)) == "0.25 of the MACs"
-    assert str(Budget("bytes", 1.0)) == "1 of the bytes"
+    assert str(size(1.0)) == "1 of the bytes"
+    assert str(memory(0.5)) == "0.5 of the activation memory"
+
+
+def _memory(body: str, shapes: str = "") -> int:
+    return cost(load(proto(body, shapes))).memory
+
+
+def test_memory_of_a_chain_is_the_largest_pair() -> None:
+    body = """(float[N,10] x) => (float[N,5] y) {
+        a = MatMul(x, w0)
+        b = MatMul(a, w1)
+        c = MatMul(b, w2)
+        y = MatMul(c, w3)
+    }"""
+    assert _memory(body, "w0 10 20, w1 20 70, w2 70 30, w3 30 5") == (70 + 30) * 4
+
+
+def test_a_shortcut_is_held_until_it_is_read() -> None:
+    body = """(float[N,10] x) => (float[N,10] y) {
+        a = Relu(x)
+        b = MatMul(a, w0)
+        c = Relu(b)
+        d = MatMul(c, w1)
+        y = Add(a, d)
+    }"""
+    assert _memory(body, "w0 10 20, w1 20 10") == (10 + 20 + 20) * 4
+
+
+def test_outputs_stay_to_the_end() -> None:
+    body = """(float[N,10] x) => (float[N,10] first, float[N,10] y) {
+        first = Relu(x)
+        a = Neg(x)
+        b = Abs(a)
+        y = Relu(b)
+    }"""
+    assert _memory(body) == (10 + 10 + 10) * 4
+
+
+def test_what_a_graph_inside_reads_is_alive_until_then() -> None:
+    body = """(float[N,10] x, bool k) => (float[N,10] y) {
+        a = Neg(x)
+        b = MatMul(a, w0)
+        c = MatMul(b, w1)
+        y = If (k) <
+            then_branch = g1 () => (float[N,10] t) { t = Add(a, c) },
+            else_branch = g2 () => (float[N,10] e) { e = Neg(c) }
+        >
+    }"""
+    most = (10 + 30 + 10) * 4 + 1  # a, b, c, k
+    assert _memory(body, "w0 10 30, w1 30 10") == most
+
+
+def test_parts_sum_to_the_cost() -> None:
+    units = units_of(MODELS["residual"]())
+    choose(units, 0)
+    for of in ("params", "bytes", "macs", "memory"):
+        assert sum(n for _, n in parts(of, units.graph)) == getattr(cost(units.graph), of)
+        left = sum(n for _, n in parts_of_cut(of, units.cut()))
+        assert left == getattr(cost_of_cut(units.cut()), of)
+    names = {part.name for part, _ in parts("params", units.graph)}
+    assert names == {"w0", "b0", "w1", "b1", "w2"}
+
+
+def test_a_budget_is_one_function() -> None:
+    @budget("nodes-of-this-test")
+    def widest(graph: Graph, shape_of: ShapeOf) -> Iterator[Part]:
+        for node in graph.nodes:
+            shape = shape_of(node.outputs[0])
+            assert shape is not None
+            assert shape[0].size == 1, "one sample"
+            yield node, shape[1].size
+
+    try:
+        units = units_of(MODELS["chain"]())
+        whole = sum(n for _, n in parts("nodes-of-this-test", units.graph))
+        best_choice(units, Budget("nodes-of-this-test", 0.98))
+        left = sum(n for _, n in parts_of_cut("nodes-of-this-test", units.cut()))
+        assert 0.97 * whole < left <= 0.98 * whole
+    finally:
+        del BUDGETS._items["nodes-of-this-test"]

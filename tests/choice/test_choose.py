@@ -7,7 +7,7 @@ import pytest
 from helpers import check_pruned, ints, proto, units_of
 from small import MODELS
 
-from onnxprune.budget import Budget, cost, macs, params, ratio
+from onnxprune.budget import Budget, cost, macs, memory, params, ratio
 from onnxprune.choice import choose, sample
 from onnxprune.errors import BudgetError, ChoiceError, NothingToPrune, OnnxPruneError
 from onnxprune.rewrite import prune
@@ -59,12 +59,13 @@ def test_the_channels_of_the_highest_importance_stay(units: Units) -> None:
 
 
 @pytest.mark.parametrize("name", ["chain", "residual", "concat", "grouped", "split_channels"])
-@pytest.mark.parametrize("of", ["macs", "params", "bytes"])
-def test_a_budget_is_met_and_grows_with_what_is_asked(name: str, of: str) -> None:
+@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize("of", ["macs", "params", "bytes", "memory"])
+def test_a_budget_is_met_and_grows_with_what_is_asked(name: str, of: str, scope: str) -> None:
     units = units_of(MODELS[name]())
     met = []
-    for fraction in (0.6, 0.7, 0.8, 0.9, 1.0):
-        choose(units, Budget(of, fraction))
+    for fraction in (0.7, 0.75, 0.8, 0.9, 1.0):
+        choose(units, Budget(of, fraction), scope=scope)
         if of == "bytes":  # the rewritten model may have a few more constants
             left = cost(prune(units)).params / cost(units.graph).params
         else:
@@ -154,6 +155,59 @@ def test_a_budget_that_cannot_be_reached_says_what_can(units: Units) -> None:
     smallest = float(str(caught.value).partition("leaves ")[2].split(";")[0])
     choose(units, macs(smallest + 1e-4))
     assert _counts(units) == [1, 1]
+    assert (
+        "; of that 52% in Conv 'Conv_0' ('x': a graph input keeps its shape), 30% in Gemm "
+        "'Gemm_5' ('y': a graph output keeps its shape), 17% in Conv 'Conv_2' ('net.conv0_(0, 8)_8'"
+        " keeps the least it may, 1); ask for more"
+    ) in str(caught.value)
+
+
+def test_what_blocks_a_budget() -> None:
+    units = units_of(MODELS["barred_operator"]())
+    with pytest.raises(BudgetError, match=r"35% in Conv 'Conv_1' \(LRN 'LRN_2': every channel"):
+        choose(units, macs(0.01))
+    units = units_of(MODELS["chain"]())
+    with pytest.raises(BudgetError, match=r"'net.conv1.weight' \('net.conv1_\(0, 16\)_16' is prot"):
+        choose(units, params(0.02), protect=["net.conv1"], at_least=4)
+    with pytest.raises(
+        BudgetError, match=r"99% in 'y' \('y': a graph output keeps its shape\); ask"
+    ):
+        choose(units, memory(0.2), at_least=0.5)
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_several_budgets_hold_together(units: Units, scope: str) -> None:
+    budgets = [macs(0.5), params(0.9), memory(0.8), ratio(0.9)]
+    choose(units, budgets, scope=scope)
+    both = _counts(units)
+    for budget in budgets[:-1]:
+        assert _measure(budget.of, units) <= budget.fraction
+    for budget in budgets:
+        choose(units, budget, scope=scope)
+        assert all(a <= b for a, b in zip(both, _counts(units), strict=True))
+    choose(units, [ratio(0.5), macs(0.99)])
+    assert _counts(units) == [4, 8]
+    with pytest.raises(BudgetError, match=r"0\.001 of the MACs"):
+        choose(units, [params(0.9), macs(0.001)])
+    with pytest.raises(OnnxPruneError, match="There is no budget"):
+        choose(units, [])
+
+
+@pytest.mark.parametrize("pattern", ["net.conv0", "net.conv0_*", "*conv0*", "Conv_0"])
+def test_only_what_is_asked_for_is_pruned(units: Units, pattern: str) -> None:
+    choose(units, ratio(0.5), only=[pattern])
+    assert _counts(units) == [4, 16]
+
+
+def test_asking_for_what_cannot_be_pruned(units: Units) -> None:
+    with pytest.raises(ChoiceError, match=r"Nothing to prune matches 'conv9'; units are named as"):
+        choose(units, ratio(0.5), only=["*conv1*", "conv9"])
+    with pytest.raises(
+        NothingToPrune, match=r"'head_.*_1000', 'y': a graph output keeps its shape"
+    ):
+        choose(units, ratio(0.5), only=["head"])
+    with pytest.raises(NothingToPrune, match=r"as for 'net\.conv0_\(0, 8\)_8', it is protected"):
+        choose(units, ratio(0.5), only=["*conv0*"], protect=["*conv0"])
 
 
 def test_protection_can_make_a_budget_impossible(units: Units) -> None:
@@ -172,7 +226,7 @@ def test_nothing_to_prune_says_why() -> None:
 
 
 def test_an_unknown_importance(units: Units) -> None:
-    with pytest.raises(OnnxPruneError, match="there are: l1, l2, random"):
+    with pytest.raises(OnnxPruneError, match=r"there are: .*fpgm, .*l1, l2, lamp, "):
         choose(units, ratio(0.5), "magnitude")
     with pytest.raises(OnnxPruneError, match="no budget 'maks'; did you mean 'macs'"):
         choose(units, Budget("maks", 0.5))

@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 
 import torch
 
+import models.fashion  # noqa: F401  # pages import it, whichever folder they run in
 from onnxprune.cli import _run
 from onnxprune.importance import IMPORTANCES
 from onnxprune.units import UNIT_KINDS
@@ -50,8 +51,9 @@ def blocks(page: str) -> Iterator[Block]:
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own; what the page registers and imports is forgotten again."""
+    """A folder of its own with the models; what the page registers and imports is forgotten."""
     monkeypatch.chdir(tmp_path)
+    Path("models").symlink_to(DOCS.parent / "models")
     monkeypatch.syspath_prepend(tmp_path)
     for registry in (UNIT_KINDS, IMPORTANCES):
         monkeypatch.setattr(registry, "_items", dict(registry._items))
@@ -75,7 +77,7 @@ def printed(block: Block, names: dict[str, object], page: str) -> str:
     return written.getvalue()
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "units.md"])
+@pytest.mark.parametrize("page", ["finetune.md", "tutorial.md", "units.md"])
 @pytest.mark.usefixtures("reader")
 def test_every_block_prints_what_the_page_says(page: str) -> None:
     names: dict[str, object] = {"__name__": page}
@@ -95,3 +97,9 @@ def test_every_block_prints_what_the_page_says(page: str) -> None:
 def test_a_kind_of_unit_is_short() -> None:
     (kind,) = [block.code for block in blocks("tutorial.md") if "@unit_kind(" in block.code]
     assert len(kind.splitlines()) < 40
+
+
+def test_a_training_loop_is_short() -> None:
+    (loop,) = [block.code for block in blocks("finetune.md") if "with_weights(small" in block.code]
+    assert "backward()" in loop
+    assert len(loop.splitlines()) < 30

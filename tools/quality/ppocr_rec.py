@@ -136,7 +136,8 @@ def case(folder: Path) -> Case:
         about=f"Lines of {WORDS[0]} to {WORDS[1]} words of Python's language reference, rendered "
         f"in {len(fonts)} fonts, sizes and colours with some noise; English only, of the 6,624 "
         "characters that the model knows. *characters right*: 1 - edit distance / length, over all "
-        "lines, below 0 where what is read is longer than the line; *lines right*: the share of lines without an error.",
+        "lines, below 0 where more is read than the line has; *lines right*: the share of lines "
+        "without an error.",
         sizes={"x": (1, 3, HEIGHT, WIDTH)},
         output="softmax_11.tmp_0",
         calibration=Calibration(lambda: feeds, len(first), "rendered lines"),

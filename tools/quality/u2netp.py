@@ -75,9 +75,9 @@ def case(folder: Path) -> Case:
         about=f"Photographs: {len(OTHERS)} out of gradio, imgaug, matplotlib, scikit-image and "
         f"scikit-learn with their mirror images to calibrate, and the {len(IMAGENET)} of ImageNet "
         "that foolbox has to test. *IoU*: intersection over union of the masks at 0.5 with those "
-        "of the original; *mean absolute error* of the masks; *covered*: the share of the pixels that "
-        "the mask covers at 0.5, as covering everything has an IoU too. All are means over the "
-        "photographs.",
+        "of the original; *mean absolute error* of the masks; *covered*: the share of the pixels "
+        "that the mask covers at 0.5, as covering everything has an IoU too. All are means over "
+        "the photographs.",
         sizes={"input.1": (1, 3, SIZE, SIZE)},
         output="1959",
         calibration=Calibration(lambda: feeds, len(feeds), "photographs and their mirror images"),

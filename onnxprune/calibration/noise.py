@@ -1,0 +1,102 @@
+"""Noise, where there are no data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxprune.calibration.inputs import Input
+from onnxprune.calibration.preprocess import ImageInput, Preprocess
+from onnxprune.calibration.source import Indices, Source, hashed
+from onnxprune.errors import OnnxPruneError
+from onnxprune.graph import Graph
+from onnxprune.runtime import Feeds, RuntimeRefusal, find_feeds, open_session
+
+__all__ = ["NOISES", "noise_source"]
+
+NOISES = {"noise": "Gaussian noise", "uniform": "uniform noise"}
+
+
+def noise_source(
+    kind: str, graph: Graph, inputs: Sequence[Input], preprocess: Preprocess, total: int, seed: int
+) -> Source:
+    """Random samples of the shapes that the graph takes.
+
+    Floats are normal, mean 0 and variance 1 (``noise``), or uniform in [0, 1) (``uniform``);
+    integers 1 to 8, masks and booleans ones, as in `onnxprune.runtime.find_feeds`, which also
+    finds dynamic sizes by trial in onnxruntime. Sample i depends on the seed and i alone.
+
+    Args:
+        kind: ``noise`` or ``uniform``.
+        graph: The graph.
+        inputs: What it takes.
+        preprocess: Only its size and layout count.
+        total: How many samples.
+        seed: Of the generator.
+
+    Raises:
+        OnnxPruneError: If other preprocessing is asked for, or no sizes are found with which the
+            graph runs.
+    """
+    if preprocess != Preprocess(size=preprocess.size, layout=preprocess.layout):
+        raise OnnxPruneError(
+            f"'{kind}' is drawn as the model takes it; leave out preprocessing but size and layout"
+        )
+    shapes = {item.name: _shape(item, preprocess) for item in inputs}
+    if any(None in shape for shape in shapes.values()) or any(not item.dims for item in inputs):
+        found = _found(graph)
+        shapes = {
+            name: tuple(
+                size if size is not None else found[name].shape[axis]
+                for axis, size in enumerate(shape, 1)
+            )
+            for name, shape in shapes.items()
+        }
+    else:
+        found = {}
+
+    def read(indices: Indices) -> Feeds:
+        randoms = [np.random.default_rng((seed, int(index))) for index in indices]
+        drawn: Feeds = {}
+        for item in inputs:
+            if not item.dims:
+                drawn[item.name] = found[item.name]
+                continue
+            shape = tuple(size for size in shapes[item.name] if size is not None)
+            samples = [_drawn(item, shape, kind, random) for random in randoms]
+            drawn[item.name] = np.stack(samples).astype(item.dtype.numpy())
+        return drawn
+
+    return Source(total, f"samples of {NOISES[kind]}", hashed(kind, seed, shapes), read)
+
+
+def _shape(item: Input, preprocess: Preprocess) -> tuple[int | None, ...]:
+    """The shape of one sample, None for what is not known."""
+    if preprocess.size is None or len(item.dims) != 4:
+        return item.shape[1:]
+    image_input = ImageInput(item, preprocess)
+    sides = (image_input.size or (None, None),)
+    channels = item.shape[1 if image_input.layout == "nchw" else 3]
+    height, width = sides[0]
+    order = (channels, height, width), (height, width, channels)
+    return order[0 if image_input.layout == "nchw" else 1]
+
+
+def _found(graph: Graph) -> Feeds:
+    try:
+        return find_feeds(graph, open_session(graph))[0]
+    except RuntimeRefusal as error:
+        raise OnnxPruneError(f"{graph.source}: onnxruntime does not load it: {error}") from error
+
+
+def _drawn(
+    item: Input, shape: tuple[int, ...], kind: str, random: np.random.Generator
+) -> npt.NDArray[np.generic]:
+    if item.dtype == ir.DataType.BOOL or (item.dtype.is_integer() and "mask" in item.name):
+        return np.ones(shape)
+    if item.dtype.is_integer():
+        return random.integers(1, 9, shape)
+    return random.standard_normal(shape) if kind == "noise" else random.random(shape)

@@ -1,0 +1,48 @@
+"""Where samples come from, before any are chosen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxprune.runtime import Feeds
+
+__all__ = ["Indices", "Source", "hashed"]
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Samples that can be read in any order.
+
+    Attributes:
+        total: How many there are.
+        what: What they are: ``images of photos``.
+        fingerprint: A hash that is another one when the samples are.
+        read: From indices to their feeds, as the graph takes them, samples on the first axis.
+        names: For each sample its file below `path`; none if samples are not files.
+        path: The file or folder, None for what is none.
+    """
+
+    total: int
+    what: str
+    fingerprint: str
+    read: Callable[[Indices], Feeds]
+    names: tuple[str, ...] = ()
+    path: Path | None = None
+
+
+def hashed(*parts: object) -> str:
+    """A SHA-256 of bytes and of what else there is by its text."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part if isinstance(part, bytes | memoryview) else repr(part).encode()
+        digest.update(len(content).to_bytes(8, "big"))
+        digest.update(content)
+    return digest.hexdigest()

@@ -1,0 +1,86 @@
+"""The optimal brain surgeon: what the outputs of a unit's consumers lose with each channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxprune.importance.consumers import Consumer, consumers, unmeasured
+from onnxprune.importance.evidence import Evidence
+from onnxprune.importance.registry import importance
+from onnxprune.units import MutableChannelUnit
+
+__all__ = ["obs"]
+
+Doubles = npt.NDArray[np.float64]
+
+_DAMPING = 1e-3
+"""Of the mean variance of the columns."""
+
+
+@importance("obs", needs="activations")
+def obs(unit: MutableChannelUnit, evidence: Evidence) -> Doubles:
+    """The error of all consumers, as a part of what they give, when channels go one after another.
+
+    The least important channel goes first, the weights of the others make up for it as well as
+    they can, and so on: optimal brain surgeon in blocks (Hassibi & Stork, NIPS 1992; Kurtic et al.,
+    ZipLM, NeurIPS 2023, https://arxiv.org/abs/2302.04089), summed over all consumers of a unit.
+    The score of a channel is the error so far when it goes, so sorted scores are an error curve.
+    """
+    assert evidence.statistics is not None
+    surgeons = [_Surgeon(consumer) for consumer in consumers(unit, evidence.statistics)]
+    if not surgeons:
+        return unmeasured(unit, evidence)
+    left = np.ones(unit.num_channels, bool)
+    scores, error = np.zeros(unit.num_channels), 0.0
+    for _ in range(unit.num_channels):
+        costs = np.zeros(unit.num_channels)
+        for surgeon in surgeons:
+            costs[surgeon.consumer.channels] += surgeon.costs(left)
+        channel = int(np.argmin(np.where(left, costs, np.inf)))
+        error += float(costs[channel])
+        scores[channel] = error
+        left[channel] = False
+        for surgeon in surgeons:
+            surgeon.remove(channel)
+    return scores
+
+
+class _Surgeon:
+    """The matrix of one consumer and the inverse covariance of its columns, as channels go."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self.consumer = consumer
+        covariance = consumer.covariance
+        variance = np.diagonal(covariance)
+        damping = _DAMPING * max(float(variance.mean()), 1e-12)
+        self._inverse = np.linalg.inv(covariance + damping * np.eye(len(covariance)))
+        self._matrix = consumer.matrix.copy()
+        whole = np.einsum("ko,ko->", self._matrix, covariance @ self._matrix)
+        self._whole = max(float(whole), 1e-12)
+        self._place = {int(channel): i for i, channel in enumerate(consumer.channels)}
+
+    def costs(self, left: npt.NDArray[np.bool_]) -> Doubles:
+        """(n,) the error that each of its channels would leave now; 0 for those that are gone."""
+        alive = np.flatnonzero(left[self.consumer.channels])
+        columns = self.consumer.columns[alive]
+        blocks = self._inverse[columns[:, :, None], columns[:, None, :]]
+        weights = self._matrix[columns]
+        costs = np.zeros(len(self.consumer.channels))
+        solved = np.linalg.solve(blocks, weights)
+        costs[alive] = np.maximum((weights * solved).sum(axis=(1, 2)), 0) / self._whole
+        return costs
+
+    def remove(self, channel: int) -> None:
+        """Let a channel go, the others making up for it."""
+        place = self._place.get(channel)
+        if place is None:
+            return
+        columns = self.consumer.columns[place]
+        block = self._inverse[np.ix_(columns, columns)]
+        spread = np.linalg.solve(block, self._inverse[columns]).T
+        self._matrix -= spread @ self._matrix[columns]
+        self._inverse -= spread @ self._inverse[columns]
+        self._matrix[columns] = 0
+        self._inverse[columns] = 0
+        self._inverse[:, columns] = 0

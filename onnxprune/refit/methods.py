@@ -1,0 +1,169 @@
+"""Ways to find the weight of a node anew."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxprune.axes.atoms import Ids
+from onnxprune.refit.normal import NormalEquations
+from onnxprune.refit.sites import Site
+from onnxprune.registry import Registry
+
+__all__ = ["METHODS", "Method", "Seen"]
+
+Array = npt.NDArray[np.floating]
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What one batch shows of a node.
+
+    Attributes:
+        data: What it takes in the smaller model, as far as that is fitted.
+        sliced: What it takes in the original, sliced.
+        whole: The same, not sliced.
+        result: What it should give, sliced.
+        picked: The rows of the result that are looked at.
+        random: What picks more.
+    """
+
+    data: Array
+    sliced: Array
+    whole: Array
+    result: Array
+    picked: Ids
+    random: np.random.Generator
+
+
+class Method(ABC):
+    """Finds the weight of one node, fed batch by batch.
+
+    Args:
+        site: The node.
+        dense: (groups, columns, results) its matrix in the original, the results sliced.
+        small: (groups, columns, results) the same with sliced columns too.
+        ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance.
+    """
+
+    sequential = False
+    """Whether what the smaller model computes matters, not only what the original does."""
+
+    def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
+        self.form = site.form
+        self.dense, self.small, self.ridge = dense, small, ridge
+        self.equations = NormalEquations(centred=site.bias is not None)
+
+    @abstractmethod
+    def add(self, seen: Seen) -> None:
+        """Take a batch."""
+
+    @abstractmethod
+    def solve(self) -> tuple[Doubles, Doubles | None]:
+        """The (groups, columns, results) matrix and the (groups, results) bias, None to keep it."""
+
+    def rows(self, data: Array, seen: Seen) -> None:
+        """Take rows of some data and the results they should give."""
+        rows = self.form.rows(data, seen.result.shape, seen.picked)
+        self.equations.add(rows, self.form.results(seen.result, seen.picked))
+
+
+METHODS: Registry[type[Method]] = Registry("refit")
+
+
+@METHODS.register("sequential")
+class Sequential(Method):
+    """Least squares from what the smaller model computes so far to what the original gives.
+
+    He et al., ICCV 2017 (https://arxiv.org/abs/1707.06168), for every node and every tap of a
+    kernel, with an offset.
+    """
+
+    sequential = True
+
+    def add(self, seen: Seen) -> None:
+        """Take a batch."""
+        self.rows(seen.data, seen)
+
+    def solve(self) -> tuple[Doubles, Doubles]:
+        """The solution, near the sliced matrix where the rows do not tell."""
+        return self.equations.solve(self.small, self.ridge)
+
+
+@METHODS.register("one-shot")
+class OneShot(Sequential):
+    """Least squares from what is left of the original's inputs to what the original gives.
+
+    OSSCAR (Meng et al., ICML 2024, https://arxiv.org/abs/2403.12983) with an offset.
+    """
+
+    sequential = False
+
+    def add(self, seen: Seen) -> None:
+        """Take a batch."""
+        self.rows(seen.sliced, seen)
+
+
+@METHODS.register("mean")
+class Mean(OneShot):
+    """Sliced weights; the bias makes up for the mean of what is gone.
+
+    VBP (https://arxiv.org/abs/2507.12988).
+    """
+
+    def solve(self) -> tuple[Doubles, Doubles]:
+        """The sliced matrix and the offset that goes with it."""
+        return self.equations.solve(self.small, math.inf)
+
+
+@METHODS.register("affine")
+class Affine(Sequential):
+    """Sliced weights, scaled so that mean and variance are those of the original.
+
+    What estimating the statistics of a batch normalisation again does (REPAIR, Jordan et al., ICLR
+    2023, https://arxiv.org/abs/2211.08403), whether it is folded into the weights or not.
+    """
+
+    def solve(self) -> tuple[Doubles, Doubles]:
+        """The sliced matrix times a factor for each result, and the offset that goes with it."""
+        covariance, wanted = self.equations.covariance(), self.equations.variance()
+        given = np.einsum("gko,gkl,glo->go", self.small, covariance, self.small, optimize=True)
+        dead = given <= 1e-12 * wanted.max(initial=1e-300)
+        factor = np.where(dead, 1, np.sqrt(wanted / np.where(dead, 1, given)))
+        self.small = self.small * factor[:, None, :]
+        return self.equations.solve(self.small, math.inf)
+
+
+@METHODS.register("channel")
+class Channel(Method):
+    """Every removed channel is written as a sum of those that stay, the same for all taps.
+
+    GRAIL (https://arxiv.org/abs/2602.23795): ridge regression on the Gram matrix of the channels,
+    not centred, without an offset.
+    """
+
+    def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
+        super().__init__(site, dense, small, ridge)
+        self.equations = NormalEquations(centred=False)
+
+    def add(self, seen: Seen) -> None:
+        """Take a batch."""
+        pixels = seen.sliced.size // seen.sliced.shape[self.form.channels]
+        picked = seen.random.choice(pixels, min(pixels, len(seen.picked)), replace=False)
+        kept = self.form.results(seen.sliced, picked)
+        self.equations.add(kept, self.form.results(seen.whole, picked))
+
+    def solve(self) -> tuple[Doubles, None]:
+        """The matrix whose channels stand for those that are gone too; the bias as it was."""
+        taps, (groups, _, results) = self.form.owned, self.dense.shape
+        kept = self.small.shape[1] // taps
+        nothing = np.zeros((groups, kept, self.dense.shape[1] // taps))
+        spread, _ = self.equations.solve(nothing, self.ridge)
+        by_tap = self.dense.reshape(groups, -1, taps, results)
+        matrix = np.einsum("gsc,gcto->gsto", spread, by_tap)
+        return matrix.reshape(groups, -1, results), None
