@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format rules table parity transformers variants real bench clean
+.PHONY: demo test lint format rules table parity transformers variants real quality bench clean
 
 demo: .venv/ready
-	$(BIN)/python -m tools.demo
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.demo
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2
@@ -43,6 +43,12 @@ variants: .venv/ready
 # docs/real-models.md: trained models out of public packages, pruned and checked.
 real: .venv/ready
 	$(BIN)/python -m tools.real_models docs/real-models.md
+
+# docs/quality.md: what pruning costs trained models, on real inputs.
+quality: .venv/ready
+	mkdir -p build
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.quality docs/quality.md --files build/quality \
+		--results build/quality.jsonl
 
 # docs/benchmark.md: time and memory beside Torch-Pruning.
 bench: .venv/ready

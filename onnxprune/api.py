@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ from onnxprune.choice.limits import Bound
 from onnxprune.errors import ChoiceError
 from onnxprune.graph import Graph, load
 from onnxprune.importance import Evidence, find_importance, measure_gradients
-from onnxprune.refit import Options, Refit
+from onnxprune.refit import Options, Refit, sensitivity
 from onnxprune.refit import refit as refit_
 from onnxprune.rewrite import prune as prune_
 from onnxprune.runtime.feeds import Feeds
@@ -31,7 +31,9 @@ from onnxprune.verification import Verdict
 from onnxprune.verification import verify as verify_
 
 __all__ = [
+    "Defaults",
     "choose",
+    "default_scope",
     "defaults",
     "find_units",
     "measure_evidence",
@@ -43,24 +45,49 @@ __all__ = [
 Chosen: TypeAlias = Choices | Mapping[str, Any] | str | os.PathLike[str]
 Pruned: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph
 Model: TypeAlias = Pruned | Units
+_FEW = 256
+"""Samples that tell how much the answers depend on a unit."""
+
 Track: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 
-def defaults(data: Calibration | None) -> tuple[str, str]:
-    """What suits the data: the importance, and the method to refit with.
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What suits the data.
 
-    Without data ``l1``, and nothing is refitted. With what the model was made for ``obs`` and
-    ``sequential``. Noise tells too little of activations for both: ``l1`` and ``one-shot``.
+    Attributes:
+        importance: The importance.
+        scope: The scope, for budgets other than a ratio of every unit.
+        refit: The method to refit with, ``none`` for no refit.
+    """
+
+    importance: str
+    scope: str
+    refit: str
+
+
+def defaults(data: Calibration | None) -> Defaults:
+    """What suits the data.
+
+    Without data ``l1``, one ratio for all units, and nothing is refitted. With what the model was
+    made for ``obs``, its ``curves``, and ``sequential``. Noise tells too little of activations for
+    all three: ``l1``, one ratio, and ``one-shot``.
 
     Args:
         data: The data, None without any.
-
-    Returns:
-        The name of the importance, and that of the method, ``none`` for no refit.
     """
     if data is None:
-        return "l1", "none"
-    return ("obs", "sequential") if data.natural else ("l1", "one-shot")
+        return Defaults("l1", "local", "none")
+    if data.natural:
+        return Defaults("obs", "curves", "sequential")
+    return Defaults("l1", "local", "one-shot")
+
+
+def default_scope(data: Calibration | None, importance: str, budgets: Sequence[Budget]) -> str:
+    """The scope that suits the data, where scores are error curves and a cost is to be met."""
+    suited = defaults(data)
+    costs = any(budget.of != "ratio" for budget in budgets)
+    return suited.scope if costs and importance == suited.importance else "local"
 
 
 def find_units(
@@ -112,7 +139,7 @@ def choose(
     only: Sequence[str] = (),
     at_least: Bound = 1,
     at_most: Bound = 1.0,
-    scope: str = "local",
+    scope: str | None = None,
     normalisation: str = "mean",
     evidence: Evidence | None = None,
 ) -> Choices:
@@ -131,7 +158,8 @@ def choose(
         only: Patterns of what may go, as for `protect`; everything if empty.
         at_least: What a unit keeps at least: a count or a ratio (a float), for all or by pattern.
         at_most: What a unit keeps at most, alike.
-        scope: ``local`` (one ratio for all units), ``global`` (one threshold for units alike).
+        scope: ``local`` (one ratio for all units), ``global`` (one threshold for units alike),
+            ``curves`` (error curves of all units); None takes what suits the data.
         normalisation: How scores of different units are made comparable: ``none``, ``mean``,
             ``sum``, ``max``, ``standard``, ``gaussian``, ``median``, ``lamp``.
         evidence: What was measured of the model already; nothing of it is measured again.
@@ -147,12 +175,14 @@ def choose(
     """
     units = find_units(model)
     samples = None if data is None else _calibration(data, units.graph)
-    importance = importance or defaults(samples)[0]
+    importance = importance or defaults(samples).importance
+    budgets = [budget] if isinstance(budget, Budget) else list(budget)
+    scope = scope or default_scope(samples, importance, budgets)
     if samples is not None:
-        evidence = measure_evidence(units, importance, samples, evidence)
+        evidence = measure_evidence(units, importance, samples, evidence, scope)
     return choose_(
         units,
-        *(budget, importance, protect, round_to, roles),
+        *(budgets, importance, protect, round_to, roles),
         only=only,
         at_least=at_least,
         at_most=at_most,
@@ -167,9 +197,10 @@ def measure_evidence(
     importance: str,
     data: Any,
     evidence: Evidence | None = None,
+    scope: str = "local",
     track: Track = lambda nodes: nodes,
 ) -> Evidence:
-    """Measure what an importance needs; nothing if that is the weights alone.
+    """Measure what a choice needs; nothing if that is the weights alone.
 
     Args:
         model: A model in any form, or its units.
@@ -177,6 +208,7 @@ def measure_evidence(
         data: Inputs: a `Calibration`, or anything that `read_dataset` takes, such as a folder of
             images. Labels are not needed.
         evidence: What was measured already; it is kept.
+        scope: The name of the scope; ``curves`` needs the sensitivity of every unit.
         track: Wraps the sequence of what is worked on, to show how far it is.
 
     Returns:
@@ -187,13 +219,15 @@ def measure_evidence(
         MissingExtra: If gradients are needed, and torch is not installed.
     """
     units, evidence = find_units(model), evidence or Evidence()
-    needs = find_importance(importance).needs
-    if needs == "activations" and evidence.statistics is None:
-        samples = _calibration(data, units.graph)
-        return replace(evidence, statistics=measure(units.graph, samples, track=track))
-    if needs == "gradients" and evidence.gradients is None:
-        samples = _calibration(data, units.graph)
-        return replace(evidence, gradients=measure_gradients(units, samples))
+    samples, score = _calibration(data, units.graph), find_importance(importance)
+    if score.needs == "activations" and evidence.statistics is None:
+        evidence = replace(evidence, statistics=measure(units.graph, samples, track=track))
+    if score.needs == "gradients" and evidence.gradients is None:
+        evidence = replace(evidence, gradients=measure_gradients(units, samples))
+    if scope == "curves" and evidence.sensitivity is None:
+        scores = {unit.name: score(unit, evidence) for unit in units.mutable}
+        few = samples.first(_FEW)
+        evidence = replace(evidence, sensitivity=sensitivity(units, scores, few, track=track))
     return evidence
 
 
@@ -248,7 +282,7 @@ def refit_weights(
     """
     units = _chosen(model, choices)
     samples = _calibration(data, units.graph)
-    options["method"] = method or defaults(samples)[1]
+    options["method"] = method or defaults(samples).refit
     return refit_(units, load(pruned), samples, Options(**options), track)
 
 

@@ -49,7 +49,9 @@ def update(units: Units, pruned: Graph, statistics: Statistics) -> Graph:
         matrix = _sliced_results(weight, kept, site)
         swept = _sweep(matrix, _hessian(moments), np.repeat(stays, site.form.owned))
         shape = site.weight.const_value.shape.numpy()
-        write(model, [(site.small, site.form.weight)], site.form.stored(swept[None], shape), "obspa")
+        write(
+            model, [(site.small, site.form.weight)], site.form.stored(swept[None], shape), "obspa"
+        )
     return Graph(model, pruned.source, small.dims, small.numbers)
 
 

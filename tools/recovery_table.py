@@ -19,7 +19,7 @@ import onnxruntime
 
 import onnxprune as op
 from onnxprune.calibration import Calibration
-from onnxprune.calibration.statistics import Statistics, measure
+from onnxprune.calibration.statistics import measure
 from onnxprune.graph import Graph
 from onnxprune.importance import Evidence
 from onnxprune.refit import Options, refit
@@ -29,18 +29,22 @@ from tools import obspa
 from tools.cifar import read_split
 
 RATIOS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
-CALIBRATION = 2048
-NOISE = 2048
+CALIBRATION = 1024
+NOISE = 1024
 
 METHODS: dict[str, tuple[str, str | None]] = {
     "L1": ("l1", None),
     "L1, channel Gram (GRAIL-like)": ("l1", "channel"),
-    "L1, one-shot least squares": ("l1", "one-shot"),
-    "L1, sequential least squares": ("l1", "sequential"),
     "OBSPA": ("obspa", "obspa"),
-    "OBS, one-shot least squares": ("obs", "one-shot"),
-    "OBS, sequential least squares": ("obs", "sequential"),
+    "L1, one-shot": ("l1", "one-shot"),
+    "L1, sequential": ("l1", "sequential"),
+    "OBS, one-shot": ("obs", "one-shot"),
+    "OBS, sequential": ("obs", "sequential"),
 }
+"""Method -> the importance and the refit; all units keep one ratio."""
+
+OURS = "OBS, curves, sequential"
+"""Widths by error curves, as few MACs as one ratio for all units leaves."""
 
 
 class Result(msgspec.Struct):
@@ -80,6 +84,8 @@ class Bench:
         picked = np.random.default_rng(seed).choice(len(images), CALIBRATION, replace=False)
         self.calibration = self._batches(images[np.sort(picked)].astype(np.float32) / 255)
         self.images, self.labels = split(data, "test")
+        statistics = measure(self.units.graph, self.calibration, seed=seed)
+        self._evidence = Evidence(statistics=statistics)
 
     def _batches(self, images: np.ndarray) -> Calibration:
         def batches() -> Iterator[dict[str, np.ndarray]]:
@@ -102,12 +108,6 @@ class Bench:
             right += int((logits.argmax(1) == self.labels[start : start + 500]).sum())
         return right / len(self.images)
 
-    def statistics(self) -> Statistics:
-        """Of what flows through the original, measured once."""
-        if not hasattr(self, "_statistics"):
-            self._statistics = measure(self.units.graph, self.calibration, seed=self.seed)
-        return self._statistics
-
     def run(
         self,
         method: str,
@@ -121,7 +121,7 @@ class Bench:
         choose(self.units)
         small = op.prune(self.units)
         if how == "obspa":
-            small = obspa.update(self.units, small, self.statistics())
+            small = obspa.update(self.units, small, self._evidence.statistics)
         elif how is not None:
             options = Options(method=how, seed=self.seed)
             small = refit(self.units, small, calibration, options).graph
@@ -140,11 +140,29 @@ class Bench:
             seconds,
         )
 
+    def evidence(self, importance: str, scope: str) -> Evidence | None:
+        """What the choice needs, measured once."""
+        if importance == "l1":
+            return None
+        if scope == "curves" and self._evidence.sensitivity is None:
+            self._evidence = op.measure_evidence(
+                self.units, importance, self.calibration, self._evidence, scope
+            )
+        return self._evidence
+
     def chosen(self, importance: str, budget: op.Budget, scope: str = "local") -> Callable:
         """A function that makes a choice."""
-        weights = importance == "l1"
-        evidence = Evidence(statistics=None if weights else self.statistics())
-        return lambda units: op.choose(units, budget, importance, evidence=evidence, scope=scope)
+
+        def choose(units: Units) -> None:
+            evidence = self.evidence(importance, scope)
+            op.choose(units, budget, importance, evidence=evidence, scope=scope)
+
+        return choose
+
+    def share(self, ratio: float) -> float:
+        """The fraction of the MACs that one ratio for all units leaves."""
+        op.choose(self.units, op.ratio(ratio))
+        return op.cost(op.prune(self.units)).macs / op.cost(self.units.graph).macs
 
     def table(self) -> Iterator[tuple[str, str, Callable[[], Result]]]:
         """All results: the method, what is asked for, and what computes it."""
@@ -157,19 +175,32 @@ class Bench:
                         m, str(r), self.chosen(i, op.ratio(r)), h, self.calibration
                     ),
                 )
+            yield (
+                OURS,
+                str(ratio),
+                lambda r=ratio: self.run(
+                    OURS,
+                    str(r),
+                    self.chosen("obs", op.macs(self.share(r)), "curves"),
+                    "sequential",
+                    self.calibration,
+                ),
+            )
 
     def targets(self) -> Iterator[tuple[str, str, Callable[[], Result]]]:
         """What is asked for in MACs: 2.11 times fewer with images, 1.5 times with noise alone."""
-        for importance, how in (("l1", "sequential"), ("obs", "sequential")):
-            method = f"{importance.upper()}, {how} least squares"
-            yield (
-                method,
+        yield (
+            OURS,
+            "macs 1/2.11",
+            lambda: self.run(
+                OURS,
                 "macs 1/2.11",
-                lambda m=method, i=importance, h=how: self.run(
-                    m, "macs 1/2.11", self.chosen(i, op.macs(1 / 2.11)), h, self.calibration
-                ),
-            )
-        for how in (None, "mean", "one-shot", "sequential"):
+                self.chosen("obs", op.macs(1 / 2.11), "curves"),
+                "sequential",
+                self.calibration,
+            ),
+        )
+        for how in (None, "mean", "one-shot"):
             method = f"L1, {how or 'nothing'}, noise only"
             yield (
                 method,

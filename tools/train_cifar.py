@@ -100,6 +100,13 @@ class Training:
         torch.save(state, partial)
         partial.replace(path)
 
+    def finish(self, epochs: int) -> None:
+        """Let the rate fall to zero from where it is, in fewer epochs than were planned."""
+        steps = epochs * self.steps
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        self.schedule = torch.optim.lr_scheduler.LinearLR(self.optimizer, 1.0, 0.0, steps)
+
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote."""
         state = torch.load(path)
@@ -117,6 +124,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("build/cifar10"))
     parser.add_argument("--out", type=Path, default=Path("models"), help="folder to write to")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument(
+        "--finish", type=int, help="end the run that is under way after this many more epochs"
+    )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -130,6 +140,9 @@ def main() -> None:
     checkpoint = options.data / f"{options.network}.pt"
     if checkpoint.exists():
         training.load(checkpoint)
+    if options.finish:
+        training.finish(options.finish)
+        epochs = training.done + options.finish
     inputs, targets = as_input(images), torch.from_numpy(labels)
     while training.done < epochs:
         start = time.perf_counter()

@@ -46,3 +46,18 @@ class Calibration:
 
     def __len__(self) -> int:
         return self.samples
+
+    def first(self, samples: int) -> Calibration:
+        """The first batches, as many as hold so many samples; all if there are no more."""
+        if samples >= self.samples:
+            return self
+
+        def batches() -> Iterator[Feeds]:
+            left = samples
+            for feeds in self:
+                yield feeds
+                left -= max((array.shape[0] for array in feeds.values() if array.ndim), default=1)
+                if left <= 0:
+                    return
+
+        return Calibration(batches, samples, self.origin, self.fingerprint, self.natural)

@@ -65,7 +65,7 @@ def measure(
     graph: Graph,
     calibration: Calibration,
     covariances: bool = True,
-    positions: int = 64,
+    positions: int = 32,
     seed: int = 0,
     memory: int = 1 << 30,
     track: Track = lambda nodes: nodes,
@@ -94,16 +94,16 @@ def measure(
         assert data is not None
         sums = _Sums(node in fitting)
         for seen in walk.advance(walk.index(node) + 1, [data, node.outputs[0]]):
-            given = seen[str(node.outputs[0].name)]
+            given, taken = seen[str(node.outputs[0].name)], np.asarray(seen[str(data.name)])
+            if not np.isfinite(taken).all():
+                raise OnnxPruneError(
+                    f"{graph.source}: what flows into {node.op_type} '{node.name}' is not finite "
+                    f"with these inputs ({calibration.origin}); check their preprocessing."
+                )
             count = given.size // given.shape[form.channels]
             most = min(count, given.shape[0] * positions)
             picked = np.sort(random.choice(count, most, replace=False))
-            sums.add(form.rows(np.asarray(seen[str(data.name)]), given.shape, picked))
-        if not sums.finite:
-            raise OnnxPruneError(
-                f"{graph.source}: what flows into {node.op_type} '{node.name}' is not finite with "
-                f"these inputs ({calibration.origin}); check their preprocessing."
-            )
+            sums.add(form.rows(taken, given.shape, picked))
         found[str(node.name)] = sums.moments(form)
     walk.close()
     return Statistics(found, calibration.samples, calibration.origin)
@@ -144,11 +144,9 @@ class _Sums:
     def __init__(self, products: bool) -> None:
         self._products = products
         self._samples = 0
-        self.finite = True
 
     def add(self, rows: npt.NDArray[np.floating]) -> None:
         """Take (groups, n, columns) rows."""
-        self.finite = self.finite and bool(np.isfinite(rows).all())
         if not self._samples:
             groups, _, columns = rows.shape
             self._shift = rows.mean(1, keepdims=True, dtype=np.float64)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from onnxprune.budget import BUDGETS, Budget
+from onnxprune.choice import curves  # noqa: F401 - importing registers a scope
 from onnxprune.choice.choices import Choices
 from onnxprune.choice.limits import Bound, Limits, limits_of
 from onnxprune.choice.refill import refill
@@ -53,7 +54,8 @@ def choose(
             units or by pattern.
         at_most: What a unit keeps at most, alike.
         scope: The name of a registered scope: ``local`` (one ratio for all units), ``global`` (one
-            threshold for the scores of all units of a class).
+            threshold for the scores of all units of a class), ``curves`` (all units compete by
+            error curves; needs `Evidence.sensitivity`).
         normalisation: How scores of different units become comparable, of `NORMALISATIONS`.
         evidence: What was measured of the model, for importances that need more than weights.
 

@@ -60,7 +60,7 @@ class DataOptions:
         )
 
 
-class _Numbers(click.ParamType):
+class _Numbers(click.ParamType):  # type: ignore[type-arg]
     """Numbers with commas between them."""
 
     name = "numbers"
@@ -71,7 +71,7 @@ class _Numbers(click.ParamType):
         return tuple(_number(part, self, param, ctx) for part in str(value).split(","))
 
 
-class _Scale(click.ParamType):
+class _Scale(click.ParamType):  # type: ignore[type-arg]
     """A number or a fraction, such as 1/255."""
 
     name = "number"
@@ -82,7 +82,7 @@ class _Scale(click.ParamType):
         return _number(str(value), self, param, ctx)
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType):  # type: ignore[type-arg]
     """Height and width: 224x192, or 224 for both."""
 
     name = "size"
@@ -97,7 +97,7 @@ class _Size(click.ParamType):
 
 
 def _number(
-    text: str, kind: click.ParamType, param: click.Parameter | None, ctx: click.Context | None
+    text: str, kind: Any, param: click.Parameter | None, ctx: click.Context | None
 ) -> float:
     try:
         value = float(Fraction(text.strip())) if "/" in text else float(text)

@@ -46,9 +46,9 @@ _GUIDES = [
     ),
     click.option(
         "--scope",
-        default="local",
-        show_default=True,
-        help="Who competes: the channels of each unit (local), of all units alike (global).",
+        metavar="NAME",
+        help="Who competes: the channels of each unit (local), of units alike (global), of all by "
+        "their error curves (curves; the default with --calibration, unless that is noise).",
     ),
     click.option(
         "--only",

@@ -72,7 +72,7 @@ def read_samples(data: DataOptions | None, graph: Graph, method: str | None) -> 
             )
         return None
     every = data.dataset(graph)
-    return Samples(every, *every.split(), data.seed, method or defaults(every)[1])
+    return Samples(every, *every.split(), data.seed, method or defaults(every).refit)
 
 
 def choose_by(units: Units, guide: dict[str, Any], samples: Samples | None) -> tuple[str, float]:
@@ -83,17 +83,20 @@ def choose_by(units: Units, guide: dict[str, Any], samples: Samples | None) -> t
         guide: The arguments of `choose` that were asked for.
         samples: Inputs to measure with.
     """
-    from onnxprune.api import choose, defaults, measure_evidence
+    from onnxprune.api import choose, default_scope, defaults, measure_evidence
 
     every = None if samples is None else samples.every
-    importance = guide.get("importance") or defaults(every)[0]
+    importance = guide.get("importance") or defaults(every).importance
+    scope = guide.get("scope") or default_scope(every, importance, guide["budget"])
     evidence, start = None, time.perf_counter()
     if samples is not None:
         with tracking(f"measuring for {importance}") as track:
-            evidence = measure_evidence(units, importance, samples.fitting, track=track)
+            evidence = measure_evidence(
+                units, importance, samples.fitting, scope=scope, track=track
+            )
     seconds = time.perf_counter() - start
     with progress("choosing"):
-        choose(units, **{**guide, "importance": importance, "evidence": evidence})
+        choose(units, **{**guide, "importance": importance, "scope": scope, "evidence": evidence})
     measured = evidence is not None and bool(evidence.statistics or evidence.gradients)
     return importance, seconds if measured else 0.0
 

@@ -60,7 +60,7 @@ def consumers(unit: MutableChannelUnit, statistics: Statistics) -> Iterator[Cons
         constant = channel.tensor.const_value
         if moments is None or constant is None or channel.axis != moments.form.weight_axis:
             continue
-        if list(constant.shape.numpy()) == [len(channel.positions)]:
+        if len(constant.shape) == 1:
             continue  # the bias of the same node
         matrices = moments.form.matrix(constant.numpy().astype(np.float64))
         yield from _by_group(channel, moments, matrices)

@@ -61,6 +61,8 @@ class Evidence:
     Attributes:
         statistics: What was measured of the activations, None unless they were.
         gradients: What was measured of the gradients, None unless they were.
+        sensitivity: Unit -> how much the model's answers change when half of its channels go and
+            the others make up for it; None unless it was measured.
         members: Which weights of a unit count: ``producers`` or ``all`` (its consumers as well).
         reduction: How the scores of members become one: ``mean``, ``sum``, ``max``, ``prod`` or
             ``first``.
@@ -71,6 +73,7 @@ class Evidence:
 
     statistics: Statistics | None = None
     gradients: Gradients | None = None
+    sensitivity: Mapping[str, float] | None = None
     members: str = "producers"
     reduction: str = "mean"
 

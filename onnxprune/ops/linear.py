@@ -118,6 +118,7 @@ class Convolution(Linear):
         dilations: The step between what the kernel covers.
         pads: Zeros before each axis, None where ``auto_pad`` decides by the sizes.
         auto_pad: How, empty where it does not.
+        added: What a transposed convolution adds after each axis.
         transposed: Whether it is a transposed convolution.
     """
 
@@ -126,6 +127,7 @@ class Convolution(Linear):
     dilations: tuple[int, ...]
     pads: tuple[int, ...] | None
     auto_pad: str
+    added: tuple[int, ...]
     transposed: bool = False
 
     def rows(self, data: Array, results: Sequence[int], picked: Ids) -> Array:
@@ -165,9 +167,10 @@ class Convolution(Linear):
             return self.pads[axis]
         reach = (self.kernel[axis] - 1) * self.dilations[axis] + 1
         if self.transposed:
-            total = (size - 1) * self.strides[axis] + reach - result
+            total = (size - 1) * self.strides[axis] + self.added[axis] + reach - result
         else:
-            total = max((result - 1) * self.strides[axis] + reach - size, 0)
+            total = (result - 1) * self.strides[axis] + reach - size
+        total = max(total, 0)
         return total // 2 if self.auto_pad == "SAME_UPPER" else total - total // 2
 
     def matrix(self, weight: Array) -> Array:
@@ -220,10 +223,10 @@ def convolution(op: Op, transposed: bool = False) -> Convolution:
     ones, groups = [1] * len(kernel), op.attr("group", 1)
     auto_pad = op.attr("auto_pad", "NOTSET")
     pads: tuple[int, ...] | None = tuple(op.attr("pads", [0] * 2 * len(kernel))[: len(kernel)])
-    if auto_pad == "VALID":
-        pads = (0,) * len(kernel)
-    elif auto_pad != "NOTSET" or (transposed and "output_shape" in op.node.attributes):
+    if auto_pad.startswith("SAME") or (transposed and "output_shape" in op.node.attributes):
         pads = None
+    elif auto_pad == "VALID":
+        pads = (0,) * len(kernel)
     return Convolution(
         data=0,
         weight=1,
@@ -237,6 +240,7 @@ def convolution(op: Op, transposed: bool = False) -> Convolution:
         dilations=tuple(op.attr("dilations", ones)),
         pads=pads,
         auto_pad=auto_pad,
+        added=tuple(op.attr("output_padding", [0] * len(kernel))),
         transposed=transposed,
     )
 

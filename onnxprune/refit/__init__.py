@@ -2,7 +2,8 @@
 
 from onnxprune.refit.methods import METHODS
 from onnxprune.refit.refit import Options, Refit, refit
+from onnxprune.refit.sensitivity import sensitivity
 from onnxprune.refit.sites import find_sites
 from onnxprune.refit.write import MARK, write
 
-__all__ = ["MARK", "METHODS", "Options", "Refit", "find_sites", "refit", "write"]
+__all__ = ["MARK", "METHODS", "Options", "Refit", "find_sites", "refit", "sensitivity", "write"]

@@ -78,11 +78,14 @@ class _Embedder:
         old = node.inputs[slot] if slot < len(node.inputs) else None
         if old is not None and old.const_value is None:
             raise VerificationFailed(f"its weight '{name}' is computed in the original")
-        if old is not None and old.const_value is not None:
+        if not np.issubdtype(new.dtype, np.inexact):
+            raise VerificationFailed(f"its weight '{name}' is marked as refitted, and no weight")
+        if old is not None and old.const_value is not None and not _spread(old, new):
             kept = self._slices.get(str(old.name), {})
             whole = old.const_value.numpy().astype(new.dtype)
         else:
             kept, whole = self._of_results(node, new, name)
+            old = None
         full = _filled(whole, kept, new, name)
         if old is not None and {(use.node, use.idx) for use in old.uses()} == set(places):
             old.const_value = ir.tensor(full, name=old.name)
@@ -121,6 +124,11 @@ class _Embedder:
             if slot >= len(node.inputs):
                 node.resize_inputs(slot + 1)
             node.replace_input_with(slot, value)
+
+
+def _spread(old: ir.Value, new: Array) -> bool:
+    """Whether a single number of the original has become one for each result."""
+    return old.const_value is not None and old.const_value.size == 1 and new.ndim == 1 < new.size
 
 
 def _filled(whole: Array, kept: Slices, new: Array, name: str) -> Array:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from onnxprune.axes.atoms import Ids
 from onnxprune.refit.normal import NormalEquations
+from onnxprune.refit.rectified import Rectified
 from onnxprune.refit.sites import Site
 from onnxprune.registry import Registry
 
@@ -28,7 +29,8 @@ class Seen:
         data: What it takes in the smaller model, as far as that is fitted.
         sliced: What it takes in the original, sliced.
         whole: The same, not sliced.
-        result: What it should give, sliced.
+        result: What is to be met, sliced: what the original gives, or a sum that it goes into.
+        addend: What the smaller model adds to it there, None for nothing.
         picked: The rows of the result that are looked at.
         random: What picks more.
     """
@@ -37,6 +39,7 @@ class Seen:
     sliced: Array
     whole: Array
     result: Array
+    addend: Array | None
     picked: Ids
     random: np.random.Generator
 
@@ -51,13 +54,10 @@ class Method(ABC):
         ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance.
     """
 
-    sequential = False
-    """Whether what the smaller model computes matters, not only what the original does."""
-
     def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
         self.form = site.form
         self.dense, self.small, self.ridge = dense, small, ridge
-        self.equations = NormalEquations(centred=site.bias is not None)
+        self.equations = NormalEquations(centred=site.bias is not None and site.alone)
 
     @abstractmethod
     def add(self, seen: Seen) -> None:
@@ -67,10 +67,18 @@ class Method(ABC):
     def solve(self) -> tuple[Doubles, Doubles | None]:
         """The (groups, columns, results) matrix and the (groups, results) bias, None to keep it."""
 
-    def rows(self, data: Array, seen: Seen) -> None:
-        """Take rows of some data and the results they should give."""
+    def fed(self, data: Array, seen: Seen) -> tuple[Array, Array, Array | None]:
+        """Take rows of some data and the results they should give.
+
+        Returns:
+            The rows, the results, and what is added to them, each by groups.
+        """
         rows = self.form.rows(data, seen.result.shape, seen.picked)
-        self.equations.add(rows, self.form.results(seen.result, seen.picked))
+        results, addend = self.form.results(seen.result, seen.picked), None
+        if seen.addend is not None:
+            addend = self.form.results(seen.addend, seen.picked)
+        self.equations.add(rows, results if addend is None else results - addend)
+        return rows, results, addend
 
 
 METHODS: Registry[type[Method]] = Registry("refit")
@@ -81,32 +89,41 @@ class Sequential(Method):
     """Least squares from what the smaller model computes so far to what the original gives.
 
     He et al., ICCV 2017 (https://arxiv.org/abs/1707.06168), for every node and every tap of a
-    kernel, with an offset.
+    kernel, with an offset; in front of a ReLU only what gets through counts.
     """
 
-    sequential = True
+    def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
+        super().__init__(site, dense, small, ridge)
+        self._rectified = Rectified() if site.rectified else None
 
     def add(self, seen: Seen) -> None:
         """Take a batch."""
-        self.rows(seen.data, seen)
+        fed = self.fed(seen.data, seen)
+        if self._rectified is not None:
+            self._rectified.add(*fed)
 
     def solve(self) -> tuple[Doubles, Doubles]:
         """The solution, near the sliced matrix where the rows do not tell."""
-        return self.equations.solve(self.small, self.ridge)
+        found = self.equations.solve(self.small, self.ridge)
+        if self._rectified is None:
+            return found
+        return self._rectified.solve(*found, self.small, self.ridge)
 
 
 @METHODS.register("one-shot")
-class OneShot(Sequential):
+class OneShot(Method):
     """Least squares from what is left of the original's inputs to what the original gives.
 
     OSSCAR (Meng et al., ICML 2024, https://arxiv.org/abs/2403.12983) with an offset.
     """
 
-    sequential = False
-
     def add(self, seen: Seen) -> None:
         """Take a batch."""
-        self.rows(seen.sliced, seen)
+        self.fed(seen.sliced, seen)
+
+    def solve(self) -> tuple[Doubles, Doubles]:
+        """The solution, near the sliced matrix where the rows do not tell."""
+        return self.equations.solve(self.small, self.ridge)
 
 
 @METHODS.register("mean")
@@ -122,12 +139,16 @@ class Mean(OneShot):
 
 
 @METHODS.register("affine")
-class Affine(Sequential):
+class Affine(Method):
     """Sliced weights, scaled so that mean and variance are those of the original.
 
     What estimating the statistics of a batch normalisation again does (REPAIR, Jordan et al., ICLR
     2023, https://arxiv.org/abs/2211.08403), whether it is folded into the weights or not.
     """
+
+    def add(self, seen: Seen) -> None:
+        """Take a batch."""
+        self.fed(seen.data, seen)
 
     def solve(self) -> tuple[Doubles, Doubles]:
         """The sliced matrix times a factor for each result, and the offset that goes with it."""

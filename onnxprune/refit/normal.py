@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 __all__ = ["NormalEquations"]
 
+_DIGITS = 1e-6
+"""The least ridge: below it, float32 does not tell a column from a sum of others."""
+
 Array = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
 
@@ -96,7 +99,7 @@ def solved(gram: Doubles, right: Doubles, ridge: float) -> Doubles:
     if not alive.any():
         return solution
     inner = gram[np.ix_(alive, alive)]
-    damping = ridge * float(variance[alive].mean())
+    damping = max(ridge, _DIGITS) * float(variance[alive].mean())
     while True:
         try:
             factor = np.linalg.cholesky(inner + damping * np.eye(len(inner)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,7 @@ import onnx_ir as ir
 from onnxprune.calibration import Calibration
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.ops import linear_of
-from onnxprune.refit.methods import METHODS, Method, Seen
+from onnxprune.refit.methods import METHODS, Channel, Method, Seen
 from onnxprune.refit.sites import Site, find_sites, sliced
 from onnxprune.refit.write import write
 from onnxprune.rewrite import plan
@@ -50,7 +51,7 @@ class Options:
 
     method: str = "sequential"
     ridge: float = 1e-3
-    positions: int = 64
+    positions: int = 32
     seed: int = 0
     memory: int = 1 << 30
     sums: bool = True
@@ -108,7 +109,7 @@ def refit(
     sites = find_sites(units, small)
     if not options.sums or options.method != "sequential":
         sites = [replace(site, target=site.given, other=None) for site in sites]
-    fitter = _Fitter(units, small, calibration, method, options)
+    fitter = _Fitter(units, small, sites, calibration, method, options)
     for site in track(sites):
         fitter.fit(site, [other for other in sites if other.weight is site.weight])
     fitter.close()
@@ -125,6 +126,7 @@ class _Fitter:
         self,
         units: Units,
         small: Graph,
+        sites: Sequence[Site],
         calibration: Calibration,
         method: type[Method],
         options: Options,
@@ -135,7 +137,9 @@ class _Fitter:
         self._graph = small
         self._calibration = calibration
         self._store = Store(options.memory)
-        self._dense = Walk(units.graph, calibration, self._store)
+        self._stops = _stops(units.graph, sites)
+        until = {value: stop for site, stop in self._stops.items() for value in site.seen}
+        self._dense = Walk(units.graph, calibration, self._store, until)
         self._small = Walk(small, calibration, self._store)
         self._random = np.random.default_rng(options.seed)
         self._methods: dict[ir.Value, Method] = {}
@@ -166,7 +170,7 @@ class _Fitter:
         places = [(other.small, other.form.weight) for other in sharing]
         write(model, places, site.form.stored(matrix, weight.shape.numpy()), how)
         if site.bias is not None and offset is not None and len(sharing) == 1:
-            write(model, [site.bias], offset.reshape(-1), how)
+            write(model, [site.bias], offset.reshape(_shape(site.bias, offset.size)), how)
         self.fitted += [str(other.small.name) for other in sharing]
         if len(sharing) > 1:  # what was computed with the weight as it was is no longer true
             self._small.close()
@@ -174,10 +178,7 @@ class _Fitter:
 
     def _gather(self, site: Site) -> str | None:
         """Sum up what the fit of a node needs; why that cannot be, None if it can."""
-        ends = (site.given.producer(), site.target.producer())
-        stop = 1 + max(self._dense.index(node) for node in ends if node is not None)
-        wanted = [site.dense_data, site.dense.outputs[0], site.target]
-        dense = self._dense.advance(stop, wanted)
+        dense = self._dense.advance(self._stops[site], site.seen)
         known = [site.data] + ([site.other] if site.other is not None else [])
         small = self._small.advance(self._small.index(site.small), known)
         reason = self._why_not(site)
@@ -187,9 +188,11 @@ class _Fitter:
         return reason
 
     def _why_not(self, site: Site) -> str | None:
-        uses = {(use.node, use.idx) for use in site.weight.uses()}
-        if any(linear_of(node, self._graph) is None for node, _ in uses):
-            return "its weight serves a node that is no product as well"
+        others = {use.node for use in site.weight.uses()} - {site.small}
+        if any(linear_of(node, self._graph) != site.form for node in others):
+            return "its weight serves a node that is no such product as well"
+        if self._method is Channel and site.form.groups != site.dense_form.groups:
+            return "its groups go as a whole"
         if _width(site) > self._options.columns:
             return f"its weight has more than {self._options.columns:,} columns"
         return None
@@ -202,8 +205,9 @@ class _Fitter:
             kept = sliced(self._cut, site.dense_data, full)
         except ValueError as error:
             return str(error)
-        if site.other is not None:
-            result = result - part[str(site.other.name)]
+        if not site.alone:
+            result = result - _kept_bias(site, result.ndim)
+        addend = None if site.other is None else part[str(site.other.name)]
         data = part[str(site.data.name)]
         if data.shape != kept.shape:
             return "what it takes is not a slice of what the original takes"
@@ -216,7 +220,8 @@ class _Fitter:
         count = result.size // result.shape[site.form.channels]
         most = min(count, result.shape[0] * self._options.positions)
         picked = np.sort(self._random.choice(count, most, replace=False))
-        self._methods[site.weight].add(Seen(data, kept, full, result, picked, self._random))
+        seen = Seen(data, kept, full, result, addend, picked, self._random)
+        self._methods[site.weight].add(seen)
         return None
 
     def _start(self, site: Site) -> Method:
@@ -229,9 +234,39 @@ class _Fitter:
         for axis, kept in self._slices.get(str(dense.name), {}).items():
             if axis != site.form.weight_axis:
                 array = np.take(array, kept, axis)
-        matrices = site.dense_form.matrix(array), site.form.matrix(small.numpy())
-        dense_matrix, matrix = (m.astype(np.float64) for m in matrices)
+        matrix = site.form.matrix(small.numpy()).astype(np.float64)
+        dense_matrix = matrix  # only `channel` reads it, and not where whole groups go
+        if site.form.groups == site.dense_form.groups:
+            dense_matrix = site.dense_form.matrix(array).astype(np.float64)
         return self._method(site, dense_matrix, matrix, self._options.ridge)
+
+
+def _shape(place: tuple[ir.Node, int], size: int) -> tuple[int, ...]:
+    """The shape of a bias: that of the one before, unless this was missing or a single number."""
+    node, slot = place
+    old = node.inputs[slot] if slot < len(node.inputs) else None
+    shape = () if old is None or old.const_value is None else old.const_value.shape.numpy()
+    return tuple(shape) if math.prod(shape) == size and shape else (size,)
+
+
+def _kept_bias(site: Site, rank: int) -> Array:
+    """The bias that a node keeps, as it is added to what the node gives; 0 where it has none."""
+    node, slot = site.bias or (site.small, len(site.small.inputs))
+    value = node.inputs[slot] if slot < len(node.inputs) else None
+    if value is None or value.const_value is None:
+        return np.zeros(1, np.float32)
+    trailing = [1] * (rank - 1 - site.form.channels % rank)
+    return value.const_value.numpy().reshape(-1, *trailing)
+
+
+def _stops(graph: Graph, sites: Sequence[Site]) -> dict[Site, int]:
+    """How far the original must have run for each site; biases may stand after later products."""
+    place = {node: i for i, node in enumerate(graph.model.graph)}
+    stops, last = {}, 0
+    for site in sites:
+        ends = [place[end] for value in site.seen if (end := value.producer()) is not None]
+        last = stops[site] = max(last, 1 + max(ends))
+    return stops
 
 
 def _width(site: Site) -> int:
@@ -253,7 +288,7 @@ def _holds(site: Site, whole: Mapping[str, Array]) -> bool:
     wanted = form.results(given, picked)
     found = rows @ form.matrix(weight.const_value.numpy().astype(np.float64))
     if bias is not None:
-        if bias.const_value is None:
+        if bias.const_value is None or bias.const_value.size not in (1, given.shape[form.channels]):
             return False
         offset = np.broadcast_to(
             bias.const_value.numpy().reshape(-1), (found.shape[0] * found.shape[2],)

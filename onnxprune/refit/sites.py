@@ -46,6 +46,24 @@ class Site:
     other: ir.Value | None
 
     @property
+    def seen(self) -> list[ir.Value]:
+        """What of the original is looked at."""
+        return [self.dense_data, self.dense.outputs[0], self.given, self.target]
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other node takes the weight; nodes that share it keep their biases."""
+        return len(self.weight.uses()) == 1
+
+    @property
+    def rectified(self) -> bool:
+        """Whether all that takes the result is a ReLU, and the bias is this node's to choose."""
+        uses = self.target.uses()
+        relus = bool(uses) and all(use.node.op_type == "Relu" for use in uses)
+        free = self.bias is not None and self.alone
+        return relus and free and not self.target.is_graph_output()
+
+    @property
     def weight(self) -> ir.Value:
         """The weight, in the smaller model."""
         return _input(self.small, self.form.weight)
@@ -145,7 +163,8 @@ def _with_bias(
     dense_sum, small_sum = _only_sum(given), _only_sum(result)
     if dense_sum is not None and small_sum is not None and dense_sum[0].name == small_sum[0].name:
         vector = small_sum[0].inputs[small_sum[1]]
-        if vector is not None and vector.const_value is not None and len(vector.shape or ()) == 1:
+        sizes = list(vector.shape or ()) if vector is not None and _is_constant(vector) else []
+        if len(sizes) == 1 and sizes[0] != 1:
             return small_sum, dense_sum[0].outputs[0], small_sum[0].outputs[0]
     return None, given, result
 

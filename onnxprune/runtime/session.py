@@ -36,6 +36,7 @@ def open_session(
     threads: int = 0,
     warnings: list[str] | None = None,
     as_written: bool = False,
+    spinning: bool = False,
 ) -> onnxruntime.InferenceSession:
     """Load a model in onnxruntime on the CPU.
 
@@ -45,6 +46,8 @@ def open_session(
         warnings: Receives a line for every warning that onnxruntime prints.
         as_written: Whether DequantizeLinear and QuantizeLinear are computed as they stand, not
             fused with what is between them into operators on integers, which round otherwise.
+        spinning: Whether threads that wait keep their cores busy, as onnxruntime does by itself;
+            it answers a little sooner, and whatever else runs has to wait.
 
     Raises:
         RuntimeRefusal: If onnxruntime does not load the model.
@@ -61,6 +64,8 @@ def open_session(
     options: Any = onnxruntime.SessionOptions()
     options.log_severity_level = WARNING if warnings is not None else WARNING + 1
     options.intra_op_num_threads = threads
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if as_written:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     with _file(model) as path, _standard_error() as heard:

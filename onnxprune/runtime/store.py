@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ class Store:
         self._limit = limit
         self._held = 0
         self._written = 0
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     def put(self, array: Array) -> Array:
         """Keep an array; the one to read it from."""
@@ -35,8 +37,9 @@ class Store:
             self._held += array.nbytes
             return array
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="onnxprune-")
-        path = Path(self._folder.name) / f"{self._written}.npy"
+            self._folder = Path(tempfile.mkdtemp(prefix="onnxprune-")).resolve()
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        path = self._folder / f"{self._written}.npy"
         self._written += 1
         np.save(path, array)
         mapped: Array = np.load(path, mmap_mode="r")
@@ -44,7 +47,7 @@ class Store:
 
     def drop(self, array: Array) -> None:
         """Forget an array that `put` gave."""
-        if isinstance(array, np.memmap):
+        if isinstance(array, np.memmap) and Path(str(array.filename)).parent == self._folder:
             Path(str(array.filename)).unlink(missing_ok=True)
         elif isinstance(array, np.ndarray):
             self._held -= array.nbytes

@@ -31,14 +31,23 @@ class Walk:
         graph: The graph.
         batches: The inputs, all of which are held by the store.
         store: Keeps what flows; several walks may share one.
+        until: Values that are kept up to a place at least, wherever the last node takes them.
     """
 
-    def __init__(self, graph: Graph, batches: Iterable[Feeds], store: Store) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        batches: Iterable[Feeds],
+        store: Store,
+        until: Mapping[ir.Value, int] | None = None,
+    ) -> None:
         self._graph = graph
         self._nodes = list(graph.model.graph)
         self._store = store
         self._place = 0
         self._last = _last_uses(self._nodes)
+        for value, place in (until or {}).items():
+            self._last[value] = max(place, self._last.get(value, -1))
         self._index = {node: i for i, node in enumerate(self._nodes)}
         needed = {str(v.name) for v in graph.inputs if v in self._last}
         self._held: list[dict[str, Array]] = [

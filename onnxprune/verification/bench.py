@@ -43,7 +43,7 @@ def bench(
     Returns:
         The latency of each model.
     """
-    sessions = [open_session(model, threads) for model in models]
+    sessions = [open_session(model, threads, spinning=True) for model in models]
     times = np.zeros((runs, len(sessions)))
     for i in range(-max(1, runs // 10), runs):
         for j, session in enumerate(sessions):

@@ -17,6 +17,7 @@ import pytest
 from commands import Refused, Run, contents
 from helpers import proto
 
+import onnxprune as op
 from onnxprune.graph import load
 
 FASHION = Path("models/fashion.onnx").absolute()
@@ -182,6 +183,59 @@ def test_few_samples_and_answers_that_cannot_be_compared(run: Run, folder: Path)
     held = _done(run, "--calibration", "noise")["held_out"]
     assert "are not on its first axis" in held["note"]
     assert (held["pruned"], held["refitted"]) == (None, None)
+
+
+def test_whole_batches_are_held_out_where_the_model_takes_no_others(run: Run) -> None:
+    body = """(float[4,3] x) => (float[4,3] y) {
+        a = Gemm(x, w0)
+        b = Relu(a)
+        y = Gemm(b, w1)
+    }"""
+    onnx.save(proto(body, "w0 3 8, w1 8 3"), "model.onnx")
+    found = _done(run, "--calibration", "noise", "--samples", "76")
+    assert (found["held_out"]["samples"], found["refit"]["samples"]) == (8, 68)
+    assert found["held_out"]["refitted"]["positions"] == 8
+
+
+@pytest.mark.parametrize(("samples", "held"), [(7, 0), (8, 1), (100, 12), (2047, 255), (5000, 256)])
+@pytest.mark.usefixtures("folder")
+def test_samples_are_either_fitted_or_held_out(samples: int, held: int) -> None:
+    every = op.read_dataset("uniform", load(Path("model.onnx")), samples=samples)
+    fitting, apart = every.split()
+    parts = [fitting.indices, *([] if apart is None else [apart.indices])]
+    assert len(parts[0]) == samples - held
+    assert np.array_equal(np.sort(np.concatenate(parts)), every.indices)
+    if apart is not None:
+        assert np.ptp(np.diff(apart.indices)) <= 1 if held > 1 else apart.indices == [4]
+        assert len({every.fingerprint, fitting.fingerprint, apart.fingerprint}) == 3
+        assert (fitting.natural, apart.natural) == (False, False)
+
+
+@pytest.mark.usefixtures("samples")
+def test_the_same_from_python() -> None:
+    """Nothing is held out there; the same defaults hold."""
+    model = load(Path("model.onnx"))
+    units = op.find_units(model)
+    plain = op.choose(units, op.ratio(0.5))
+    assert op.choose(units, op.ratio(0.5), data="noise") == plain  # noise tells nothing of scores
+    data = op.read_dataset("data.npy", model)
+    evidence = op.measure_evidence(units, "obs", data)
+    assert evidence.gradients is None
+    assert op.measure_evidence(units, "obs", data, evidence) is evidence
+    choices = op.choose(units, op.ratio(0.5), data=data)
+    assert choices == op.choose(units, op.ratio(0.5), "obs", evidence=evidence) != plain
+    small = op.prune(units, choices)
+    fit = op.refit_weights("model.onnx", small, "data.npy", choices)
+    assert (len(fit.fitted), fit.left, fit.samples) == (2, {}, 40)
+    op.verify("model.onnx", fit.graph, choices).check()
+    errors = []
+    for graph in (small, fit.graph):
+        fidelity = op.evaluate(graph, data, against=model).fidelity
+        assert fidelity is not None
+        errors.append(fidelity.l2)
+    assert errors[1] < errors[0] / 2
+    with pytest.raises(op.OnnxPruneError, match="There is no refit 'none'; there are: affine"):
+        op.refit_weights(units, small, data, method="none")
 
 
 @pytest.mark.parametrize(

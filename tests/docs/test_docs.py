@@ -77,7 +77,7 @@ def printed(block: Block, names: dict[str, object], page: str) -> str:
     return written.getvalue()
 
 
-@pytest.mark.parametrize("page", ["finetune.md", "tutorial.md", "units.md"])
+@pytest.mark.parametrize("page", ["finetune.md", "refit.md", "tutorial.md", "units.md"])
 @pytest.mark.usefixtures("reader")
 def test_every_block_prints_what_the_page_says(page: str) -> None:
     names: dict[str, object] = {"__name__": page}

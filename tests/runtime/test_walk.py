@@ -217,9 +217,7 @@ def test_closing_drops_what_is_left(folder: Path) -> None:
 
 
 def test_inputs_that_no_node_takes_are_not_kept(folder: Path) -> None:
-    model = proto(
-        "(float[N,4] x, float[N,4] unused) => (float[N,4] y) { r = Relu(x) y = Neg(r) }"
-    )
+    model = proto("(float[N,4] x, float[N,4] unused) => (float[N,4] y) { r = Relu(x) y = Neg(r) }")
     walk = Walk(load(model), [feeds_of(model)], Store(0))
     assert _files(folder) == 1
     walk.close()

@@ -1,0 +1,95 @@
+"""Allocation by error curves: channels go where they cost the answer least for what they save."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxprune.budget import parts_of_cut
+from onnxprune.choice.scope import FLOOR, Family, Mask, Problem, scope
+from onnxprune.errors import OnnxPruneError
+from onnxprune.importance import Scores
+from onnxprune.units import MutableChannelUnit
+
+__all__ = ["curves"]
+
+_USUAL = 0.7
+"""The ratio at which it is measured what a channel costs: that depends on the units around it."""
+
+
+@scope("curves")
+def curves(problem: Problem) -> Family:
+    """All units compete: the channel goes next whose error is least for what it saves.
+
+    The sorted scores of a unit are its error curve, as those of ``obs`` are. It is scaled so that
+    it gives at half of the channels what was measured there of the model's answers, because
+    errors inside of a model are no common currency. What a channel saves is counted in what the
+    budget counts. No unit keeps less than a tenth of its channels.
+    """
+    sensitivity = problem.evidence.sensitivity
+    if sensitivity is None:
+        raise OnnxPruneError(
+            "The scope 'curves' compares units by what the model's answers lose; give calibration "
+            "inputs to measure it with, or an Evidence with sensitivity."
+        )
+    prices = _prices(problem)
+    levels = {
+        unit.name: _densities(problem, unit, sensitivity[unit.name], prices[unit.name])
+        for unit in problem.free
+    }
+    order = np.sort(np.concatenate(list(levels.values())))[::-1]
+
+    def family(ratio: float) -> dict[str, Mask]:
+        place = min(int(len(order) * ratio + 1e-9), len(order) - 1)
+        return {
+            unit.name: problem.best(unit, int((levels[unit.name] >= order[place]).sum()))
+            for unit in problem.free
+        }
+
+    return family
+
+
+def half(scores: Scores) -> int:
+    """How many channels go at half of a unit."""
+    return len(scores) - max(1, len(scores) // 2)
+
+
+def _densities(
+    problem: Problem, unit: MutableChannelUnit, measured: float, price: float
+) -> npt.NDArray[np.float64]:
+    """(num_channels,) the error of each channel, the worst one first to go, for what it saves."""
+    curve = np.sort(problem.scores[unit.name])
+    steps = np.maximum.accumulate(np.diff(curve, prepend=0.0))
+    gone = half(curve)
+    scale = measured / max(float(steps[:gone].sum()), 1e-300)
+    densities = scale * steps / max(price, 1e-300)
+    least = max(problem.limits.range(unit)[0], math.ceil(FLOOR * len(curve)))
+    densities[len(curve) - least :] = np.inf
+    return densities
+
+
+def _prices(problem: Problem) -> Mapping[str, float]:
+    """Unit -> what one of its channels costs where all units keep the usual ratio."""
+    of = next((budget.of for budget in problem.budgets if budget.of != "ratio"), None)
+    if of is None:
+        return {unit.name: 1.0 for unit in problem.free}
+    usual = {unit.name: problem.best(unit, _USUAL * unit.num_channels) for unit in problem.free}
+    for unit in problem.free:
+        unit.set_mask(usual[unit.name])
+    whole = _cost(problem, of)
+    prices = {}
+    for unit in problem.free:
+        fewer = problem.best(unit, 0.5 * _USUAL * unit.num_channels)
+        unit.set_mask(fewer)
+        saved = int(usual[unit.name].sum() - fewer.sum())
+        prices[unit.name] = (whole - _cost(problem, of)) / max(saved, 1)
+        unit.set_mask(usual[unit.name])
+    problem.units.reset()
+    return prices
+
+
+def _cost(problem: Problem, of: str) -> float:
+    return sum(n for _, n in parts_of_cut(of, problem.units.cut()))

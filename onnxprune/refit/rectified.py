@@ -1,0 +1,61 @@
+"""Least squares of what gets through a rectifier: below zero it does not matter how far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxprune.refit.normal import NormalEquations
+
+__all__ = ["Rectified"]
+
+Array = npt.NDArray[Any]
+Doubles = npt.NDArray[np.float64]
+
+_ROUNDS = 3
+_LIMIT = 1 << 28
+"""Bytes of rows that are kept."""
+
+
+class Rectified:
+    """Refines a least squares solution in front of a ReLU.
+
+    Where the original gives something negative, a result that is negative too is as good as any;
+    it becomes its own target, and the equations are solved again (majorisation of the squared error
+    behind the ReLU; the problem is that of Zhang et al., CVPR 2015,
+    https://arxiv.org/abs/1411.4229).
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Array, Array, Array | None]] = []
+        self._bytes = 0
+
+    def add(self, rows: Array, results: Array, addend: Array | None) -> None:
+        """Take (groups, n, columns) rows, the (groups, n, results) to be met, and what is added to
+        what the rows give; beyond a limit no more are kept."""
+        self._bytes += rows.nbytes + 2 * results.nbytes
+        if not self._kept or self._bytes <= _LIMIT:
+            self._kept.append((rows, results, addend))
+
+    def solve(
+        self, matrix: Doubles, offset: Doubles, prior: Doubles, ridge: float
+    ) -> tuple[Doubles, Doubles]:
+        """A (groups, columns, results) matrix and a (groups, results) offset that are better.
+
+        Args:
+            matrix: The least squares solution, and `offset` what goes with it.
+            prior: The matrix that is kept to where the rows do not tell.
+            ridge: How firmly, as a part of the rows' mean variance.
+        """
+        for _ in range(_ROUNDS):
+            equations = NormalEquations()
+            weights, shift = matrix.astype(np.float32), offset[:, None].astype(np.float32)
+            for rows, results, addend in self._kept:
+                more = 0 if addend is None else addend
+                given = rows @ weights + shift + more
+                wanted = np.where(results > 0, results, np.minimum(given, 0)) - more
+                equations.add(rows, wanted)
+            matrix, offset = equations.solve(prior, ridge)
+        return matrix, offset
