@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format rules table parity transformers variants real quality bench clean
+.PHONY: demo test lint format rules table parity transformers variants real quality recovery bench clean
 
 demo: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.demo
@@ -49,6 +49,12 @@ quality: .venv/ready
 	mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.quality docs/quality.md --files build/quality \
 		--results build/quality.jsonl
+
+# docs/recovery.md: accuracy that is left on CIFAR-10 without training. Hours.
+recovery: .venv/ready
+	mkdir -p build
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.recovery_table models/resnet20_cifar10.onnx \
+		models/resnet56_cifar10.onnx --page docs/recovery.md
 
 # docs/benchmark.md: time and memory beside Torch-Pruning.
 bench: .venv/ready

@@ -99,6 +99,15 @@ class Bench:
         random = np.random.default_rng(self.seed)
         return self._batches(random.random((NOISE, 3, 32, 32), np.float32))
 
+    @classmethod
+    def accuracy_of(cls, path: Path, data: Path) -> float:
+        """Of a model as it is."""
+        bench = cls.__new__(cls)
+        bench.images, bench.labels = split(data, "test")
+        graph = op.load(path)
+        bench.name = str(graph.inputs[0].name)
+        return bench.accuracy(graph)
+
     def accuracy(self, graph: Graph) -> float:
         """On all test images."""
         session, right = open_session(graph), 0
@@ -217,6 +226,73 @@ def split(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     return read_split(data, name)
 
 
+INTRODUCTION = """# Recovery without training
+
+Written by `make recovery`: the accuracy that is left on the 10,000 official test images of
+CIFAR-10 when every coupled unit of a trained network, residual streams included, may lose channels.
+Nothing but {calibration:,} training images, without their labels, is used: no gradient, no
+training. The networks are those of [models/cifar.md](../models/cifar.md), their batch norms folded.
+
+Each cell is the accuracy as it is, then after mean and variance of every layer were matched to the
+original's on the same images (what estimating batch norm statistics again does), in per cent; the
+mean over seeds, which pick the images, where there are several. Columns: the ratio of its channels
+that every unit keeps, and the MACs that this leaves. In the last row widths differ by unit, chosen
+by error curves to leave no more MACs than the column says.
+
+*L1*, *OBS*: what channels are chosen by. *channel Gram*: as GRAIL, https://arxiv.org/abs/2602.23795.
+*OBSPA*: as its paper describes it (`tools/obspa.py`), https://arxiv.org/abs/2403.18955. *one-shot*,
+*sequential*: [refit.md](refit.md); `OBS, curves, sequential` is the default with images to
+calibrate with.
+
+onnxruntime {onnxruntime}.
+"""
+
+
+def page(results: list[Result], paths: list[Path], data: Path) -> str:
+    """The page, of all that is known."""
+    parts = [INTRODUCTION.format(calibration=CALIBRATION, onnxruntime=onnxruntime.__version__)]
+    for path in paths:
+        found = [result for result in results if result.model == path.stem]
+        dense = Bench.accuracy_of(path, data)
+        parts.append(f"## {path.stem}\n\nThe original: {100 * dense:.2f} %.\n")
+        parts.append(_grid([r for r in found if not r.asked.startswith("macs")]))
+        parts.append("| asked for | method | MACs | accuracy | matched | seconds | seeds |")
+        parts.append("| --- " * 7 + "|")
+        for asked, method in dict.fromkeys(
+            (r.asked, r.method) for r in found if r.asked.startswith("macs")
+        ):
+            cell = [r for r in found if (r.asked, r.method) == (asked, method)]
+            means = [_mean(cell, name) for name in ("macs", "accuracy", "matched", "seconds")]
+            parts.append(
+                f"| {asked} | {method} | {means[0]:.3f} | {100 * means[1]:.2f} "
+                f"| {100 * means[2]:.2f} | {means[3]:.0f} | {len(cell)} |"
+            )
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _grid(found: list[Result]) -> str:
+    """Methods by ratios."""
+    asked = sorted({r.asked for r in found}, key=float, reverse=True)
+    shares = {
+        a: _mean([r for r in found if r.asked == a and r.method == "L1"], "macs") for a in asked
+    }
+    lines = ["| | " + " | ".join(f"{a} ({shares[a]:.2f})" for a in asked) + " |"]
+    lines.append("| --- " * (1 + len(asked)) + "|")
+    for method in (*METHODS, OURS):
+        cells = []
+        for ratio in asked:
+            cell = [r for r in found if (r.asked, r.method) == (ratio, method)]
+            pair = (100 * _mean(cell, "accuracy"), 100 * _mean(cell, "matched"))
+            cells.append(f"{pair[0]:.1f} / {pair[1]:.1f}" if cell else "")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _mean(found: list[Result], name: str) -> float:
+    return float(np.mean([getattr(result, name) for result in found])) if found else 0.0
+
+
 def main() -> None:
     """Compute what is missing, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m tools.recovery_table", description=__doc__)
@@ -244,7 +320,7 @@ def main() -> None:
                 with options.results.open("ab") as file:
                     file.write(msgspec.json.encode(result) + b"\n")
     if options.page:
-        print("onnxruntime", onnxruntime.__version__)
+        options.page.write_text(page(list(known.values()), options.models, options.data))
 
 
 def read(path: Path) -> dict[tuple[str, str, str, int], Result]:

@@ -111,9 +111,10 @@ def read_dataset(
     Args:
         source: A folder of images (searched with what is below it, in the order of their names); a
             ``.npy`` file or an array for a graph of one input; a ``.npz`` file or a dict of arrays,
-            one for each input; a sequence of feeds or arrays; ``"noise"`` (normal) or
-            ``"uniform"``, which need no data. Samples are on the first axis of arrays; images are
-            (n, channels, height, width), (n, height, width, channels) or grey (n, height, width).
+            one for each input; a sequence of feeds or arrays; ``"noise"`` (normal), ``"uniform"``
+            or ``"pink"`` (images), which need no data. Samples are on the first axis of arrays;
+            images are (n, channels, height, width), (n, height, width, channels) or grey
+            (n, height, width).
         graph: The graph that they are for.
         samples: How many; if there are more, that many are drawn at random. All by default, 256
             of noise.

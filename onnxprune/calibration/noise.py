@@ -17,7 +17,7 @@ from onnxprune.runtime import Feeds, RuntimeRefusal, find_feeds, open_session
 
 __all__ = ["NOISES", "noise_source"]
 
-NOISES = {"noise": "Gaussian noise", "uniform": "uniform noise"}
+NOISES = {"noise": "Gaussian noise", "uniform": "uniform noise", "pink": "pink noise"}
 
 
 def noise_source(
@@ -25,12 +25,14 @@ def noise_source(
 ) -> Source:
     """Random samples of the shapes that the graph takes.
 
-    Floats are normal, mean 0 and variance 1 (``noise``), or uniform in [0, 1) (``uniform``);
-    integers 1 to 8, masks and booleans ones, as in `onnxprune.runtime.find_feeds`, which also
-    finds dynamic sizes by trial in onnxruntime. Sample i depends on the seed and i alone.
+    Floats are normal, mean 0 and variance 1 (``noise``), uniform in [0, 1) (``uniform``), or for
+    images ``pink``: amplitudes fall with the frequency as those of photographs do (Field, 1987),
+    mean 1/2, standard deviation 1/4, cut off at 0 and 1; other inputs are uniform then. Integers
+    are 1 to 8, masks and booleans ones, as in `onnxprune.runtime.find_feeds`, which also finds
+    dynamic sizes by trial in onnxruntime. Sample i depends on the seed and i alone.
 
     Args:
-        kind: ``noise`` or ``uniform``.
+        kind: ``noise``, ``uniform`` or ``pink``.
         graph: The graph.
         inputs: What it takes.
         preprocess: Only its size and layout count.
@@ -99,4 +101,19 @@ def _drawn(
         return np.ones(shape)
     if item.dtype.is_integer():
         return random.integers(1, 9, shape)
+    if kind == "pink" and len(shape) == 3:
+        return _pink(shape, random)
     return random.standard_normal(shape) if kind == "noise" else random.random(shape)
+
+
+def _pink(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """A field (channels, height, width), or with the channels last, whose spectrum is 1/f."""
+    last = shape[2] <= 4 < shape[0]  # channels are few
+    height, width = shape[:2] if last else shape[1:]
+    channels = shape[2] if last else shape[0]
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency[0, 0] = 1 / max(height, width)
+    white = np.fft.rfft2(random.standard_normal((channels, height, width)))
+    field = np.fft.irfft2(white / frequency, s=(height, width))
+    field = np.clip(0.5 + 0.25 * field / max(float(field.std()), 1e-12), 0, 1)
+    return np.moveaxis(field, 0, -1) if last else field

@@ -177,7 +177,7 @@ def data_options(flag: str, required: bool = False) -> Callable[[F], F]:
         required=required,
         metavar="DATA",
         help="A folder of images, a .npy file, a .npz file with an array for each input, noise, "
-        "or uniform.",
+        "uniform or pink.",
     )
 
     def decorate(command: F) -> F:

@@ -15,8 +15,8 @@ import msgspec
 import onnxruntime
 
 import onnxprune as op
-from onnxprune.calibration import Calibration
 from onnxprune.graph import Graph
+from onnxprune.importance import Evidence
 from onnxprune.units import Units
 from tools.fetch import FetchError
 from tools.quality import magika, minilm, ppocr_rec, u2netp
@@ -36,8 +36,8 @@ FRACTIONS = (0.9, 0.75, 0.5)
 INTRODUCTION = """# Quality
 
 Written by `make quality`: what pruning costs models that others trained and deploy, on real inputs.
-Each is pruned to at most {fractions} % of its MACs: every unit loses the same share of its
-channels, those of the smallest weights (L1). Nothing is trained.{refit}
+Each is pruned to at most {fractions} % of its MACs. Without data every unit loses the same share of
+its channels, those of the smallest weights (L1). Nothing is trained.{refit}
 
 The calibration has no labels, and none of its samples is a test sample. MACs and parameters are
 shares of the original's; *original* is the model as it was published. Inputs are made of public
@@ -45,8 +45,9 @@ packages and of the files of the machine (`tools/quality/`), and none of them is
 {python}, onnxruntime {onnxruntime}, {machine}.
 """
 
-REFITTED = """ *refit*: then the weights that
-are left are fitted again, layer by layer, to give what the original gives on the calibration."""
+REFITTED = """ *refit*: what stays is chosen by
+error curves measured on the calibration (`obs`, `curves`), and the weights that are left are
+fitted, layer by layer, to what the original gives on it."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -82,19 +83,26 @@ class Row(msgspec.Struct, frozen=True):
         return self.model, self.asked, self.refit
 
 
-def pruned(case: Case, sized: Units, asked: float, refit: bool) -> tuple[Graph, Graph]:
-    """A case's model at a fraction of its MACs: as it is counted, and as it is run."""
-    choices = op.choose(sized, op.macs(asked))
+def pruned(
+    case: Case, sized: Units, asked: float, evidence: Evidence | None
+) -> tuple[Graph, Graph]:
+    """A case's model at a fraction of its MACs: as it is counted, and as it is run.
+
+    Args:
+        case: The model with its inputs.
+        sized: Its units, at the sizes of its inputs.
+        asked: The fraction of the MACs that may stay.
+        evidence: What was measured on the calibration; None to prune by weights, without refit.
+    """
     units = op.find_units(case.path)
+    if evidence is None:
+        choices = op.choose(sized, op.macs(asked))
+    else:
+        choices = op.choose(sized, op.macs(asked), "obs", scope="curves", evidence=evidence)
     small = op.prune(units, op.Choices(choices.units))
-    return op.prune(sized, choices), refitted(units, small, case.calibration) if refit else small
-
-
-def refitted(units: Units, small: Graph, calibration: Calibration) -> Graph:
-    """A pruned graph with its weights fitted again, one layer after the other."""
-    from onnxprune.refit import refit
-
-    return refit(units, small, calibration).graph
+    if evidence is not None:
+        small = op.refit_weights(units, small, case.calibration).graph
+    return op.prune(sized, choices), small
 
 
 def measured(case: Case, wanted: Sequence[tuple[float, bool]]) -> Iterator[Row]:
@@ -105,12 +113,14 @@ def measured(case: Case, wanted: Sequence[tuple[float, bool]]) -> Iterator[Row]:
         wanted: (fraction of the MACs that may stay, whether to refit) of each row.
     """
     original, sized = case.answers(case.path), op.find_units(case.sized())
-    whole = op.cost(sized.graph)
+    whole, evidence = op.cost(sized.graph), None
+    if any(refit for _, refit in wanted):
+        evidence = op.measure_evidence(case.path, "obs", case.calibration, scope="curves")
     for asked, refit in wanted:
         start = time.perf_counter()
         cost, answers = whole, original
         if asked != 1:
-            counted, small = pruned(case, sized, asked, refit)
+            counted, small = pruned(case, sized, asked, evidence if refit else None)
             cost, answers = op.cost(counted), case.answers(small)
         yield Row(
             *(case.name, asked, refit, cost.macs / whole.macs, cost.params / whole.params),
