@@ -79,7 +79,9 @@ def choose(
     scores = {unit.name: score(unit, evidence) for unit in free}
     ranks = {name: np.argsort(-found, kind="stable") for name, found in scores.items()}
     comparable = {name: alike(found) for name, found in scores.items()}
-    problem = Problem(units, free, comparable, ranks, limits, budgets, evidence)
+    problem = Problem(
+        *(units, free, comparable, ranks, limits, budgets, evidence), score.cumulative
+    )
     search(problem, family_of(problem))
     return Choices.of(units)
 

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from onnxprune.budget import parts_of_cut
 from onnxprune.choice.scope import FLOOR, Family, Mask, Problem, scope
 from onnxprune.errors import OnnxPruneError
-from onnxprune.importance import Scores
 from onnxprune.units import MutableChannelUnit
 
 __all__ = ["curves"]
@@ -24,8 +23,8 @@ _USUAL = 0.7
 def curves(problem: Problem) -> Family:
     """All units compete: the channel goes next whose error is least for what it saves.
 
-    The sorted scores of a unit are its error curve, as those of ``obs`` are. It is scaled so that
-    it gives at half of the channels what was measured there of the model's answers, because
+    The sorted scores of a unit are its error curve (``obs``), or sum up to it. It is scaled so
+    that it gives at half of the channels what was measured there of the model's answers, because
     errors inside of a model are no common currency. What a channel saves is counted in what the
     budget counts. No unit keeps less than a tenth of its channels.
     """
@@ -52,22 +51,18 @@ def curves(problem: Problem) -> Family:
     return family
 
 
-def half(scores: Scores) -> int:
-    """How many channels go at half of a unit."""
-    return len(scores) - max(1, len(scores) // 2)
-
-
 def _densities(
     problem: Problem, unit: MutableChannelUnit, measured: float, price: float
 ) -> npt.NDArray[np.float64]:
     """(num_channels,) the error of each channel, the worst one first to go, for what it saves."""
-    curve = np.sort(problem.scores[unit.name])
-    steps = np.maximum.accumulate(np.diff(curve, prepend=0.0))
-    gone = half(curve)
-    scale = measured / max(float(steps[:gone].sum()), 1e-300)
+    scores = np.sort(problem.scores[unit.name])
+    steps = np.diff(scores, prepend=0.0) if problem.cumulative else scores
+    steps = np.maximum.accumulate(steps)
+    half = len(steps) - max(1, len(steps) // 2)
+    scale = measured / max(float(steps[:half].sum()), 1e-300)
     densities = scale * steps / max(price, 1e-300)
-    least = max(problem.limits.range(unit)[0], math.ceil(FLOOR * len(curve)))
-    densities[len(curve) - least :] = np.inf
+    least = max(problem.limits.range(unit)[0], math.ceil(FLOOR * len(steps)))
+    densities[len(steps) - least :] = np.inf
     return densities
 
 

@@ -41,6 +41,7 @@ class Problem:
         limits: How many channels units may keep.
         budgets: What must hold of the result.
         evidence: What was measured of the model.
+        cumulative: Whether the sorted scores of a unit are an error curve.
     """
 
     units: Units
@@ -50,6 +51,7 @@ class Problem:
     limits: Limits
     budgets: Sequence[Budget]
     evidence: Evidence
+    cumulative: bool = False
 
     def best(self, unit: MutableChannelUnit, wanted: float) -> Mask:
         """The best channels of a unit, as many of them as the limits allow near a count."""

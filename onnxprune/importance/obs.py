@@ -18,7 +18,7 @@ _DAMPING = 1e-3
 """Of the mean variance of the columns."""
 
 
-@importance("obs", needs="activations")
+@importance("obs", needs="activations", cumulative=True)
 def obs(unit: MutableChannelUnit, evidence: Evidence) -> Doubles:
     """The error of all consumers, as a part of what they give, when channels go one after another.
 

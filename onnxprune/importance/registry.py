@@ -28,14 +28,19 @@ class Importance:
         score: From a unit and the evidence to (num_channels,) scores; higher is kept.
         needs: What it looks at: ``weights``, ``activations`` or ``gradients``.
 
+        cumulative: Whether sorted scores are an error curve already; if not, each is the error of
+            its channel alone.
+
     Attributes:
         name: How it is called in errors.
         needs: What it looks at.
+        cumulative: Whether sorted scores are an error curve already.
     """
 
-    def __init__(self, name: str, score: Score, needs: Needs) -> None:
+    def __init__(self, name: str, score: Score, needs: Needs, cumulative: bool = False) -> None:
         self.name = name
         self.needs = needs
+        self.cumulative = cumulative
         self._score = score
         self.__doc__ = score.__doc__
 
@@ -85,13 +90,17 @@ class Importance:
 IMPORTANCES: Registry[Importance] = Registry("importance")
 
 
-def importance(*names: str, needs: Needs = "weights") -> Callable[[Score], Importance]:
+def importance(
+    *names: str, needs: Needs = "weights", cumulative: bool = False
+) -> Callable[[Score], Importance]:
     """A decorator that registers a function ``score(unit, evidence)`` as an importance.
 
     Args:
         names: What it can be asked for by.
         needs: What it looks at: ``weights``, ``activations`` (then ``evidence.statistics`` is
             there) or ``gradients`` (then ``evidence.gradients`` is).
+        cumulative: Whether a score is the error of all channels up to that one, the least
+            important first.
 
     Example::
 
@@ -101,6 +110,6 @@ def importance(*names: str, needs: Needs = "weights") -> Callable[[Score], Impor
     """
 
     def register(score: Score) -> Importance:
-        return IMPORTANCES.register(*names)(Importance(names[0], score, needs))
+        return IMPORTANCES.register(*names)(Importance(names[0], score, needs, cumulative))
 
     return register

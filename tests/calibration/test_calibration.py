@@ -1,0 +1,37 @@
+"""Calibration as such."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import proto
+
+from onnxprune.calibration import Calibration, read_dataset
+from onnxprune.graph import load
+
+
+def test_the_first_batches_hold_so_many_samples() -> None:
+    batches = [{"x": np.full((4, 2), i)} for i in range(5)]
+    calibration = Calibration(lambda: batches, 20, "numbers", natural=False)
+    few = calibration.first(7)
+    assert [feeds["x"][0, 0] for feeds in few] == [0, 1] == [feeds["x"][0, 0] for feeds in few]
+    assert not few.natural
+    assert calibration.first(20) is calibration
+
+
+@pytest.mark.parametrize("shape", ["3,32,48", "32,48,3"])
+def test_pink_noise_has_the_spectrum_of_photographs(shape: str) -> None:
+    graph = load(proto(f"(float[N,{shape}] x) => (float[N,{shape}] y) {{ y = Relu(x) }}"))
+    data = read_dataset("pink", graph, samples=32, seed=3)
+    images = np.concatenate([feeds["x"] for feeds in data])
+    if shape.endswith("3"):
+        images = np.moveaxis(images, -1, 1)
+    assert images.shape == (32, 3, 32, 48)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert abs(images.mean() - 0.5) < 0.05
+    power = np.square(np.abs(np.fft.rfft(images - images.mean(-1, keepdims=True), axis=-1)))
+    by_frequency = power.mean(axis=(0, 1, 2))
+    assert by_frequency[1] > 4 * by_frequency[4] > 16 * by_frequency[16]
+    again = read_dataset("pink", graph, samples=32, seed=3)
+    assert all(np.array_equal(a["x"], b["x"]) for a, b in zip(data, again, strict=True))
