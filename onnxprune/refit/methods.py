@@ -26,7 +26,8 @@ class Seen:
     """What one batch shows of a node.
 
     Attributes:
-        data: What it takes in the smaller model, as far as that is fitted.
+        data: What it takes in the smaller model, as far as that is fitted; if the method is not
+            sequential, `sliced`.
         sliced: What it takes in the original, sliced.
         whole: The same, not sliced.
         result: What is to be met, sliced: what the original gives, or a sum that it goes into.
@@ -53,6 +54,9 @@ class Method(ABC):
         small: (groups, columns, results) the same with sliced columns too.
         ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance.
     """
+
+    sequential = False
+    """Whether it looks at what the smaller model computes, not at the original alone."""
 
     def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
         self.form = site.form
@@ -91,6 +95,8 @@ class Sequential(Method):
     He et al., ICCV 2017 (https://arxiv.org/abs/1707.06168), for every node and every tap of a
     kernel, with an offset; in front of a ReLU only what gets through counts.
     """
+
+    sequential = True
 
     def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
         super().__init__(site, dense, small, ridge)
@@ -145,6 +151,8 @@ class Affine(Method):
     What estimating the statistics of a batch normalisation again does (REPAIR, Jordan et al., ICLR
     2023, https://arxiv.org/abs/2211.08403), whether it is folded into the weights or not.
     """
+
+    sequential = True
 
     def add(self, seen: Seen) -> None:
         """Take a batch."""

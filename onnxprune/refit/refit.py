@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -109,6 +110,9 @@ def refit(
     sites = find_sites(units, small)
     if not options.sums or options.method != "sequential":
         sites = [replace(site, target=site.given, other=None) for site in sites]
+    if not method.sequential:  # what takes as much as before would get the weight that it has
+        cut = units.cut()
+        sites = [site for site in sites if any(True for _ in cut.axes(site.dense_data))]
     fitter = _Fitter(units, small, sites, calibration, method, options)
     for site in track(sites):
         fitter.fit(site, [other for other in sites if other.weight is site.weight])
@@ -140,7 +144,7 @@ class _Fitter:
         self._stops = _stops(units.graph, sites)
         until = {value: stop for site, stop in self._stops.items() for value in site.seen}
         self._dense = Walk(units.graph, calibration, self._store, until)
-        self._small = Walk(small, calibration, self._store)
+        self._small = Walk(small, calibration if method.sequential else (), self._store)
         self._random = np.random.default_rng(options.seed)
         self._methods: dict[ir.Value, Method] = {}
         self.fitted: list[str] = []
@@ -180,9 +184,11 @@ class _Fitter:
         """Sum up what the fit of a node needs; why that cannot be, None if it can."""
         dense = self._dense.advance(self._stops[site], site.seen)
         known = [site.data] + ([site.other] if site.other is not None else [])
-        small = self._small.advance(self._small.index(site.small), known)
+        small: Iterable[Mapping[str, Array]] = itertools.repeat({})
+        if self._method.sequential:
+            small = self._small.advance(self._small.index(site.small), known)
         reason = self._why_not(site)
-        for whole, part in zip(dense, small, strict=True):
+        for whole, part in zip(dense, small, strict=self._method.sequential):
             if reason is None:
                 reason = self._add(site, whole, part)
         return reason
@@ -208,7 +214,7 @@ class _Fitter:
         if not site.alone:
             result = result - _kept_bias(site, result.ndim)
         addend = None if site.other is None else part[str(site.other.name)]
-        data = part[str(site.data.name)]
+        data = part[str(site.data.name)] if self._method.sequential else kept
         if data.shape != kept.shape:
             return "what it takes is not a slice of what the original takes"
         if not (np.isfinite(data).all() and np.isfinite(result).all()):
