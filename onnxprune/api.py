@@ -220,14 +220,17 @@ def measure_evidence(
     """
     units, evidence = find_units(model), evidence or Evidence()
     samples, score = _calibration(data, units.graph), find_importance(importance)
-    if score.needs == "activations" and evidence.statistics is None:
+    active = score.needs == "activations" or scope == "curves"
+    if active and evidence.statistics is None:
         evidence = replace(evidence, statistics=measure(units.graph, samples, track=track))
     if score.needs == "gradients" and evidence.gradients is None:
         evidence = replace(evidence, gradients=measure_gradients(units, samples))
     if scope == "curves" and evidence.sensitivity is None:
         scores = {unit.name: score(unit, evidence) for unit in units.mutable}
+        assert evidence.statistics is not None
         few = samples.first(_FEW)
-        evidence = replace(evidence, sensitivity=sensitivity(units, scores, few, track=track))
+        felt = sensitivity(units, scores, few, evidence.statistics, track)
+        evidence = replace(evidence, sensitivity=felt)
     return evidence
 
 

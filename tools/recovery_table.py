@@ -43,6 +43,13 @@ METHODS: dict[str, tuple[str, str | None]] = {
 }
 """Method -> the importance and the refit; all units keep one ratio."""
 
+NOISE_METHODS = (
+    ("l1", "local", None),
+    ("l1", "local", "one-shot"),
+    ("obs", "curves", "one-shot"),
+    ("obs", "curves", "sequential"),
+)
+
 OURS = "OBS, curves, sequential"
 """Widths by error curves, as few MACs as one ratio for all units leaves."""
 
@@ -95,9 +102,8 @@ class Bench:
         return Calibration(batches, len(images), "training images")
 
     def noise(self) -> Calibration:
-        """As many images of noise, uniform as pixels are."""
-        random = np.random.default_rng(self.seed)
-        return self._batches(random.random((NOISE, 3, 32, 32), np.float32))
+        """As many images of noise, with the spectrum of photographs."""
+        return op.read_dataset("pink", self.units.graph, samples=NOISE, seed=self.seed, batch=128)
 
     @classmethod
     def accuracy_of(cls, path: Path, data: Path) -> float:
@@ -209,15 +215,24 @@ class Bench:
                 self.calibration,
             ),
         )
-        for how in (None, "mean", "one-shot"):
-            method = f"L1, {how or 'nothing'}, noise only"
+        for importance, scope, how in NOISE_METHODS:
+            method = f"{importance.upper()}, {scope}, {how or 'nothing'}; noise only"
             yield (
                 method,
                 "macs 1/1.5",
-                lambda m=method, h=how: self.run(
-                    m, "macs 1/1.5", self.chosen("l1", op.macs(1 / 1.5)), h, self.noise()
+                lambda m=method, i=importance, s=scope, h=how: self.run(
+                    m, "macs 1/1.5", self.chosen_by_noise(i, s), h, self.noise()
                 ),
             )
+
+    def chosen_by_noise(self, importance: str, scope: str) -> Callable:
+        """A function that makes a choice without any data."""
+
+        def choose(units: Units) -> None:
+            data = None if importance == "l1" else self.noise()
+            op.choose(units, op.macs(1 / 1.5), importance, data=data, scope=scope)
+
+        return choose
 
 
 @cache
@@ -301,6 +316,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("build/cifar10"))
     parser.add_argument("--results", type=Path, default=Path("build/recovery.jsonl"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ratios", nargs="+", help="compute only these, targets aside")
     parser.add_argument("--only", help="compute only methods whose name holds this")
     options = parser.parse_args()
     known = read(options.results)
@@ -310,6 +326,8 @@ def main() -> None:
             for method, asked, compute in (*bench.targets(), *bench.table()):
                 key = path.stem, method, asked, seed
                 if key in known or (options.only and options.only not in method):
+                    continue
+                if options.ratios and asked[0] != "m" and asked not in options.ratios:
                     continue
                 known[key] = result = compute()
                 print(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +16,7 @@ from onnxprune.calibration import Calibration
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.ops import linear_of
 from onnxprune.refit.methods import METHODS, Channel, Method, Seen
-from onnxprune.refit.sites import Site, find_sites, sliced
+from onnxprune.refit.sites import Site, dense_matrix, find_sites, sliced
 from onnxprune.refit.write import write
 from onnxprune.rewrite import plan
 from onnxprune.runtime.store import Store
@@ -174,7 +173,7 @@ class _Fitter:
         places = [(other.small, other.form.weight) for other in sharing]
         write(model, places, site.form.stored(matrix, weight.shape.numpy()), how)
         if site.bias is not None and offset is not None and len(sharing) == 1:
-            write(model, [site.bias], offset.reshape(_shape(site.bias, offset.size)), how)
+            write(model, [site.bias], offset.reshape(-1), how)
         self.fitted += [str(other.small.name) for other in sharing]
         if len(sharing) > 1:  # what was computed with the weight as it was is no longer true
             self._small.close()
@@ -232,27 +231,13 @@ class _Fitter:
 
     def _start(self, site: Site) -> Method:
         """A method for a node, with what is left of the original's weight for each result."""
-        small, dense = site.weight.const_value, site.dense.inputs[site.dense_form.weight]
+        small = site.weight.const_value
         assert small is not None
-        assert dense is not None
-        assert dense.const_value is not None
-        array = dense.const_value.numpy()
-        for axis, kept in self._slices.get(str(dense.name), {}).items():
-            if axis != site.form.weight_axis:
-                array = np.take(array, kept, axis)
         matrix = site.form.matrix(small.numpy()).astype(np.float64)
-        dense_matrix = matrix  # only `channel` reads it, and not where whole groups go
+        dense = matrix  # only `channel` reads it, and not where whole groups go
         if site.form.groups == site.dense_form.groups:
-            dense_matrix = site.dense_form.matrix(array).astype(np.float64)
-        return self._method(site, dense_matrix, matrix, self._options.ridge)
-
-
-def _shape(place: tuple[ir.Node, int], size: int) -> tuple[int, ...]:
-    """The shape of a bias: that of the one before, unless this was missing or a single number."""
-    node, slot = place
-    old = node.inputs[slot] if slot < len(node.inputs) else None
-    shape = () if old is None or old.const_value is None else old.const_value.shape.numpy()
-    return tuple(shape) if math.prod(shape) == size and shape else (size,)
+            dense = dense_matrix(site, self._slices)
+        return self._method(site, dense, matrix, self._options.ridge)
 
 
 def _kept_bias(site: Site, rank: int) -> Array:

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from onnxprune.calibration import Calibration
+from onnxprune.calibration.statistics import Statistics
 from onnxprune.graph import Graph
 from onnxprune.importance import Scores
-from onnxprune.refit.refit import Options, refit
+from onnxprune.refit.compensate import compensate
 from onnxprune.rewrite import prune
 from onnxprune.runtime import open_session
 from onnxprune.units import MutableChannelUnit, Units
@@ -25,12 +26,12 @@ def sensitivity(
     units: Units,
     scores: Mapping[str, Scores],
     calibration: Calibration,
-    seed: int = 0,
+    statistics: Statistics,
     track: Track = lambda units: units,
 ) -> dict[str, float]:
     """Unit -> how far the model's answers move when it alone keeps half of its channels.
 
-    The channels of the highest scores stay, and the weights that take them are fitted in one shot.
+    The channels of the highest scores stay, and the weights that take them make up for the others.
     What is measured is the squared difference of every floating point output as a part of the
     output's variance, the sum over outputs.
 
@@ -38,7 +39,7 @@ def sensitivity(
         units: All units of a model; their current choices are lost.
         scores: Unit -> (num_channels,) what its channels are worth; the others are left out.
         calibration: Inputs, of which a few hundred suffice.
-        seed: What picks the rows that are looked at.
+        statistics: What was measured of the model, with covariances.
         track: Wraps the units to show how far it is.
 
     Returns:
@@ -48,13 +49,12 @@ def sensitivity(
         OnnxPruneError: If the model does not run with the inputs.
     """
     whole = _answers(units.graph, calibration)
-    options = Options(method="one-shot", positions=32, seed=seed)
     found = {}
     for unit in track([unit for unit in units.mutable if unit.name in scores]):
         units.reset()
         order = np.argsort(-scores[unit.name], kind="stable")
         unit.set_mask(unit.first(order, unit.rounded(max(1, unit.num_channels // 2))))
-        small = refit(units, prune(units), calibration, options).graph
+        small = compensate(units, prune(units), statistics)
         found[unit.name] = _distance(whole, _answers(small, calibration))
     units.reset()
     return found

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from onnxprune.axes.atoms import Ids
 from onnxprune.axes.cut import Cut
 from onnxprune.graph import Graph
 from onnxprune.ops import Linear, linear_of
 from onnxprune.refit.write import MARK
 from onnxprune.units import Units
 
-__all__ = ["Site", "find_sites", "sliced"]
+__all__ = ["Site", "dense_matrix", "find_sites", "sliced"]
 
 Array = npt.NDArray[Any]
 
@@ -127,6 +128,22 @@ def sliced(cut: Cut, value: ir.Value, array: Array) -> Array:
                 raise ValueError("a size that depends on the input")
             array = np.compress(mask, array, axis)
     return array
+
+
+def dense_matrix(site: Site, slices: Mapping[str, Mapping[int, Ids]]) -> npt.NDArray[np.float64]:
+    """(groups, columns, results) the original's matrix, with the results that stay.
+
+    Args:
+        site: A node of which no whole groups go.
+        slices: Initializer -> axis -> the indices that stay.
+    """
+    weight = _input(site.dense, site.dense_form.weight)
+    assert weight.const_value is not None
+    array = weight.const_value.numpy()
+    for axis, kept in slices.get(str(weight.name), {}).items():
+        if axis != site.form.weight_axis:
+            array = np.take(array, kept, axis)
+    return np.asarray(site.dense_form.matrix(array).astype(np.float64))
 
 
 def _touched(units: Units, small: Graph) -> Iterator[ir.Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ def write(
     Args:
         model: The model, changed in place.
         places: Nodes of its main graph, and the input of each; it may be missing so far.
-        array: The weight.
+        array: The weight; it gets the shape of the old one if it has as many elements.
         method: How it came to be.
     """
     node, slot = places[0]
@@ -35,6 +36,9 @@ def write(
     weights = (value.dtype for value in node.inputs if value is not None)
     dtype = old.dtype if old is not None else next(d for d in weights if d is not None)
     assert dtype is not None
+    shape = () if old is None or old.const_value is None else old.const_value.shape.numpy()
+    if shape and math.prod(shape) == array.size:
+        array = array.reshape(shape)
     kept = {} if old is None or old.const_value is None else old.const_value.metadata_props
     value = old
     if old is None or {(use.node, use.idx) for use in old.uses()} != set(places):

@@ -6,6 +6,7 @@ import numpy as np
 from helpers import proto, units_of
 from planted import calibration
 
+from onnxprune.calibration.statistics import measure
 from onnxprune.refit import sensitivity
 
 TEXT = """(float[N,6] x) => (float[N,3] y) {
@@ -33,7 +34,8 @@ def test_what_hardly_matters_is_told_from_what_does() -> None:
     model = _model()
     units = units_of(model)
     scores = {unit.name: np.arange(12.0) for unit in units.mutable}
-    found = sensitivity(units, scores, calibration(model))
+    inputs = calibration(model)
+    found = sensitivity(units, scores, inputs, measure(units.graph, inputs))
     first, second = (found[unit.name] for unit in units.mutable)
     assert first > 100 * second > 0
     assert all(unit.mask.all() for unit in units)
@@ -54,5 +56,7 @@ def test_copies_cost_nothing() -> None:
     units = units_of(model)
     (unit,) = units.mutable
     scores = np.where(np.arange(12) < 6, 1.0, 0.0)
-    found = sensitivity(units, {unit.name: scores}, calibration(model))
+    inputs = calibration(model)
+    statistics = measure(units.graph, inputs)
+    found = sensitivity(units, {unit.name: scores}, inputs, statistics)
     assert found[unit.name] < 1e-4
