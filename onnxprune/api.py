@@ -83,9 +83,11 @@ def defaults(data: Calibration | None) -> Defaults:
     return Defaults("l1", "local", "one-shot")
 
 
-def default_scope(data: Calibration | None, importance: str, budgets: Sequence[Budget]) -> str:
+def default_scope(
+    data: Calibration | None, importance: str, budget: Budget | Sequence[Budget]
+) -> str:
     """The scope that suits the data, where scores are error curves and a cost is to be met."""
-    suited = defaults(data)
+    suited, budgets = defaults(data), [budget] if isinstance(budget, Budget) else budget
     costs = any(budget.of != "ratio" for budget in budgets)
     return suited.scope if costs and importance == suited.importance else "local"
 
@@ -159,9 +161,8 @@ def choose(
         at_least: What a unit keeps at least: a count or a ratio (a float), for all or by pattern.
         at_most: What a unit keeps at most, alike.
         scope: ``local`` (one ratio for all units), ``global`` (one threshold for units alike),
-            ``curves`` (error curves of all units); None takes what suits the data.
-        normalisation: How scores of different units are made comparable: ``none``, ``mean``,
-            ``sum``, ``max``, ``standard``, ``gaussian``, ``median``, ``lamp``.
+            ``curves`` (error curves of all); None takes what suits the data.
+        normalisation: How scores become comparable: ``mean``, ``max``, ``none``, ...
         evidence: What was measured of the model already; nothing of it is measured again.
 
     Returns:
@@ -176,13 +177,12 @@ def choose(
     units = find_units(model)
     samples = None if data is None else _calibration(data, units.graph)
     importance = importance or defaults(samples).importance
-    budgets = [budget] if isinstance(budget, Budget) else list(budget)
-    scope = scope or default_scope(samples, importance, budgets)
+    scope = scope or default_scope(samples, importance, budget)
     if samples is not None:
         evidence = measure_evidence(units, importance, samples, evidence, scope)
     return choose_(
         units,
-        *(budgets, importance, protect, round_to, roles),
+        *(budget, importance, protect, round_to, roles),
         only=only,
         at_least=at_least,
         at_most=at_most,
