@@ -154,8 +154,7 @@ def choose(
         importance: Its name, or a norm such as ``l0.5``; None takes what suits the data.
         protect: Patterns (``*``, ``?``) of units, or of modules or nodes whose outputs stay whole.
         round_to: Kept counts are multiples of this; units too small for that stay whole.
-        roles: What may go: ``channel``, ``head``, ``head-size``, ``group``, ``hidden`` (the state
-            of recurrent layers); everything if empty.
+        roles: What may go: ``channel``, ``head``, ``head-size``, ``group``, ``hidden``, or all.
         data: Inputs to measure what the importance needs, as for `measure_evidence`.
         only: Patterns of what may go, as for `protect`; everything if empty.
         at_least: What a unit keeps at least: a count or a ratio (a float), for all or by pattern.

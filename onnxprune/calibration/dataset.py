@@ -112,12 +112,10 @@ def read_dataset(
         source: A folder of images (searched with what is below it, in the order of their names); a
             ``.npy`` file or an array for a graph of one input; a ``.npz`` file or a dict of arrays,
             one for each input; a sequence of feeds or arrays; ``"noise"`` (normal), ``"uniform"``
-            or ``"pink"`` (images), which need no data. Samples are on the first axis of arrays;
-            images are (n, channels, height, width), (n, height, width, channels) or grey
-            (n, height, width).
+            or ``"pink"`` (images), which need no data. Samples are on the first axis of arrays,
+            images (n, channels, height, width), (n, height, width, channels) or grey without it.
         graph: The graph that they are for.
-        samples: How many; if there are more, that many are drawn at random. All by default, 256
-            of noise.
+        samples: How many, drawn at random if there are more; all by default, 256 of noise.
         seed: Of the draw, and of noise.
         batch: How many samples a batch has, where the graph does not say. Where it says more than
             one, samples that do not fill a batch are left out, and `origin` counts them.
@@ -175,7 +173,8 @@ def _arrays(source: Any, convert: Converter) -> Source:
         path = Path(source)
         if not path.exists():
             raise OnnxPruneError(
-                f"{path}: no such file or folder; check the path, or give 'noise' or 'uniform'"
+                f"{path}: no such file or folder; check the path, or give 'noise', 'uniform' or "
+                f"'pink'"
             )
         if path.suffix.lower() not in SUFFIXES:
             raise OnnxPruneError(

@@ -100,11 +100,14 @@ def measure(
                     f"{graph.source}: what flows into {node.op_type} '{node.name}' is not finite "
                     f"with these inputs ({calibration.origin}); check their preprocessing."
                 )
+            if not given.size:
+                continue
             count = given.size // given.shape[form.channels]
             most = min(count, given.shape[0] * positions)
             picked = np.sort(random.choice(count, most, replace=False))
             sums.add(form.rows(taken, given.shape, picked))
-        found[str(node.name)] = sums.moments(form)
+        if sums.seen:
+            found[str(node.name)] = sums.moments(form)
     walk.close()
     return Statistics(found, calibration.samples, calibration.origin)
 
@@ -145,8 +148,14 @@ class _Sums:
         self._products = products
         self._samples = 0
 
+    @property
+    def seen(self) -> bool:
+        """Whether there were any rows."""
+        return self._samples > 0
+
     def add(self, rows: npt.NDArray[np.floating]) -> None:
         """Take (groups, n, columns) rows."""
+        rows = rows.astype(np.promote_types(rows.dtype, np.float32))  # half precision overflows
         if not self._samples:
             groups, _, columns = rows.shape
             self._shift = rows.mean(1, keepdims=True, dtype=np.float64)

@@ -54,8 +54,7 @@ def choose(
             units or by pattern.
         at_most: What a unit keeps at most, alike.
         scope: The name of a registered scope: ``local`` (one ratio for all units), ``global`` (one
-            threshold for the scores of all units of a class), ``curves`` (all units compete by
-            error curves; needs `Evidence.sensitivity`).
+            threshold for all units of a class), ``curves`` (needs `Evidence.sensitivity`).
         normalisation: How scores of different units become comparable, of `NORMALISATIONS`.
         evidence: What was measured of the model, for importances that need more than weights.
 
@@ -79,9 +78,8 @@ def choose(
     scores = {unit.name: score(unit, evidence) for unit in free}
     ranks = {name: np.argsort(-found, kind="stable") for name, found in scores.items()}
     comparable = {name: alike(found) for name, found in scores.items()}
-    problem = Problem(
-        *(units, free, comparable, ranks, limits, budgets, evidence), score.cumulative
-    )
+    given = (units, free, comparable, ranks, limits, budgets, evidence)
+    problem = Problem(*given, score.cumulative)
     search(problem, family_of(problem))
     return Choices.of(units)
 

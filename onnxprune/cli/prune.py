@@ -48,7 +48,7 @@ _GUIDES = [
         "--scope",
         metavar="NAME",
         help="Who competes: the channels of each unit (local), of units alike (global), of all by "
-        "their error curves (curves; the default with --calibration, unless that is noise).",
+        "their error curves (curves; the default for obs and a cost such as --macs).",
     ),
     click.option(
         "--only",

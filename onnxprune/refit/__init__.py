@@ -4,6 +4,16 @@ from onnxprune.refit.methods import METHODS
 from onnxprune.refit.refit import Options, Refit, refit
 from onnxprune.refit.sensitivity import sensitivity
 from onnxprune.refit.sites import find_sites
-from onnxprune.refit.write import MARK, write
+from onnxprune.refit.write import MARK, marks, write
 
-__all__ = ["MARK", "METHODS", "Options", "Refit", "find_sites", "refit", "sensitivity", "write"]
+__all__ = [
+    "MARK",
+    "METHODS",
+    "Options",
+    "Refit",
+    "find_sites",
+    "marks",
+    "refit",
+    "sensitivity",
+    "write",
+]

@@ -17,22 +17,31 @@ from onnxprune.errors import VerificationFailed
 from onnxprune.graph import Graph
 from onnxprune.graph.names import Namer, value_names
 from onnxprune.ops import linear_of
-from onnxprune.refit.write import MARK
-from onnxprune.rewrite import plan
+from onnxprune.refit.write import AFTER, MARK
+from onnxprune.rewrite import plan, prunings, read_record
 from onnxprune.units import Units
 
 __all__ = ["embedded", "refitted"]
 
 Array = npt.NDArray[np.generic]
 Slices = Mapping[int, Ids]
+Said = Mapping[int, list[int] | list[list[int]]]
 
 
-def refitted(graph: Graph) -> list[ir.Value]:
-    """The weights of a model that are not the original's."""
+def refitted(original: Graph, pruned: Graph) -> list[ir.Value]:
+    """The weights of a model that are not the original's.
+
+    Those that were new in the original already are sliced like any other, unless they are new
+    again.
+    """
+    before = prunings(original.model)
+    again = prunings(pruned.model) > before
     return [
         value
-        for value in graph.initializers.values()
-        if value.const_value is not None and MARK in value.const_value.metadata_props
+        for value in pruned.initializers.values()
+        if value.const_value is not None
+        and MARK in (said := value.const_value.metadata_props)
+        and not (again and said.get(AFTER, "") in tuple(map(str, range(before + 1))))
     ]
 
 
@@ -53,8 +62,12 @@ def embedded(units: Units, original: Graph, pruned: Graph) -> tuple[Graph, dict[
     """
     model = original.model.clone()
     embedder = _Embedder(units, model)
-    for value in refitted(pruned):
+    before, record = read_record(original.model), read_record(pruned.model)
+    for value in refitted(original, pruned):
         embedder.embed(value)
+        if record is not None:
+            held = before.kept.get(str(value.name), {}) if before is not None else {}
+            embedder.check(value, held, record.kept.get(str(value.name), {}))
     return Graph(model, original.source, {}, {}), embedder.added
 
 
@@ -91,6 +104,19 @@ class _Embedder:
             old.const_value = ir.tensor(full, name=old.name)
             return
         self._add(places, full, str(old.name) if old is not None else _gone(kept, len(full)))
+
+    def check(self, value: ir.Value, held: Said, said: Said) -> None:
+        """Whether a weight says that it holds what the choices leave.
+
+        Raises:
+            VerificationFailed: If it was made for others.
+        """
+        for axis, kept in self._slices.get(str(value.name), {}).items():
+            left = np.array(held[axis])[..., kept] if axis in held and kept.ndim == 1 else kept
+            if axis in said and not np.array_equal(left, np.array(said[axis])):
+                raise VerificationFailed(
+                    f"its weight '{value.name}' was fitted to other channels than the choices keep"
+                )
 
     def _places(self, value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
         for use in value.uses():

@@ -32,6 +32,7 @@ class NormalEquations:
 
     def add(self, rows: Array, results: Array) -> None:
         """Take (groups, n, columns) rows and the (groups, n, results) they should give."""
+        rows, results = (a.astype(np.promote_types(a.dtype, np.float32)) for a in (rows, results))
         if not self.samples:
             self._start(rows, results)
         x = rows - self._row_shift.astype(rows.dtype)

@@ -33,8 +33,13 @@ class Rectified:
         self._bytes = 0
 
     def add(self, rows: Array, results: Array, addend: Array | None) -> None:
-        """Take (groups, n, columns) rows, the (groups, n, results) to be met, and what is added to
-        what the rows give; beyond a limit no more are kept."""
+        """Take a batch; beyond a limit no more are kept.
+
+        Args:
+            rows: (groups, n, columns).
+            results: (groups, n, results) what is to be met.
+            addend: (groups, n, results) what is added to what the rows give, None for nothing.
+        """
         self._bytes += rows.nbytes + 2 * results.nbytes
         if not self._kept or self._bytes <= _LIMIT:
             self._kept.append((rows, results, addend))
@@ -45,7 +50,8 @@ class Rectified:
         """A (groups, columns, results) matrix and a (groups, results) offset that are better.
 
         Args:
-            matrix: The least squares solution, and `offset` what goes with it.
+            matrix: That of the least squares solution.
+            offset: What goes with it.
             prior: The matrix that is kept to where the rows do not tell.
             ridge: How firmly, as a part of the rows' mean variance.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.calibration import Calibration
+from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.ops import linear_of
 from onnxprune.refit.methods import METHODS, Channel, Method, Seen
@@ -56,6 +58,13 @@ class Options:
     memory: int = 1 << 30
     sums: bool = True
     columns: int = 8192
+
+    def __post_init__(self) -> None:
+        if not self.ridge >= 0 or self.positions < 1 or self.seed < 0 or self.columns < 1:
+            raise OnnxPruneError(
+                f"A refit needs a ridge and a seed of at least 0 and positions and columns of at "
+                f"least 1, not {self.ridge}, {self.seed}, {self.positions} and {self.columns}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,7 @@ class _Fitter:
             return
         method = self._methods.pop(site.weight, None)
         if method is None:
+            self.left.setdefault(name, "nothing flows through it")
             return
         if any(str(other.small.name) in self.left for other in sharing):
             return
@@ -175,7 +185,9 @@ class _Fitter:
         if site.bias is not None and offset is not None and len(sharing) == 1:
             write(model, [site.bias], offset.reshape(-1), how)
         self.fitted += [str(other.small.name) for other in sharing]
-        if len(sharing) > 1:  # what was computed with the weight as it was is no longer true
+        if (
+            len(sharing) > 1 and self._method.sequential
+        ):  # what was computed with the weight as it was is no longer true
             self._small.close()
             self._small = Walk(self._graph, self._calibration, self._store)
 
@@ -218,6 +230,8 @@ class _Fitter:
             return "what it takes is not a slice of what the original takes"
         if not (np.isfinite(data).all() and np.isfinite(result).all()):
             return "what flows through it is not finite"
+        if not result.size:
+            return None
         if site.weight not in self._methods:
             if not _holds(site, whole):
                 return "it does not compute what its weight says"
@@ -279,8 +293,11 @@ def _holds(site: Site, whole: Mapping[str, Array]) -> bool:
     wanted = form.results(given, picked)
     found = rows @ form.matrix(weight.const_value.numpy().astype(np.float64))
     if bias is not None:
-        if bias.const_value is None or bias.const_value.size not in (1, given.shape[form.channels]):
+        shape = () if bias.const_value is None else bias.const_value.shape.numpy()
+        if bias.const_value is None or math.prod(shape) not in (1, given.shape[form.channels]):
             return False
+        if shape and math.prod(shape) != shape[-1]:
+            return False  # one for each row
         offset = np.broadcast_to(
             bias.const_value.numpy().reshape(-1), (found.shape[0] * found.shape[2],)
         )

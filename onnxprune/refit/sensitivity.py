@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from onnxprune.calibration import Calibration
 from onnxprune.calibration.statistics import Statistics
+from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
 from onnxprune.importance import Scores
 from onnxprune.refit.compensate import compensate
 from onnxprune.rewrite import prune
 from onnxprune.runtime import open_session
+from onnxprune.runtime.store import Store
 from onnxprune.units import MutableChannelUnit, Units
 
 __all__ = ["sensitivity"]
 
-Answers = list[npt.NDArray[np.float64]]
+Answers = list[npt.NDArray[Any]]
 Track = Callable[[Sequence[MutableChannelUnit]], Iterable[MutableChannelUnit]]
 
 
@@ -33,7 +36,8 @@ def sensitivity(
 
     The channels of the highest scores stay, and the weights that take them make up for the others.
     What is measured is the squared difference of every floating point output as a part of the
-    output's variance, the sum over outputs.
+    output's variance, and how many elements of every other one differ, the sum over outputs. Where
+    an answer is not finite it does not count.
 
     Args:
         units: All units of a model; their current choices are lost.
@@ -46,37 +50,61 @@ def sensitivity(
         The sensitivities, none of them negative.
 
     Raises:
-        OnnxPruneError: If the model does not run with the inputs.
+        OnnxPruneError: If the model does not run with the inputs, or its answers do not depend on
+            any unit.
     """
-    whole = _answers(units.graph, calibration)
+    store = Store()
+    whole = [[store.put(array) for array in batch] for batch in _answers(units.graph, calibration)]
+    spreads = _spreads(whole)
     found = {}
     for unit in track([unit for unit in units.mutable if unit.name in scores]):
         units.reset()
         order = np.argsort(-scores[unit.name], kind="stable")
         unit.set_mask(unit.first(order, unit.rounded(max(1, unit.num_channels // 2))))
         small = compensate(units, prune(units), statistics)
-        found[unit.name] = _distance(whole, _answers(small, calibration))
+        found[unit.name] = _distance(whole, _answers(small, calibration), spreads)
     units.reset()
+    if found and not any(found.values()):
+        raise OnnxPruneError(
+            f"{units.graph.source}: whichever channels go, its answers to these inputs "
+            f"({calibration.origin}) are the same, so units cannot be compared by them; give "
+            f"other inputs, or the scope 'local'."
+        )
     return found
 
 
-def _answers(graph: Graph, calibration: Calibration) -> Answers:
-    """All floating point outputs, each (samples, elements) where their sizes allow."""
+def _answers(graph: Graph, calibration: Calibration) -> Iterator[Answers]:
+    """All outputs that are tensors of numbers, batch by batch."""
     session = open_session(graph)
-    runs = [session.run(None, feeds) for feeds in calibration]
-    columns = [[np.asarray(array) for array in column] for column in zip(*runs, strict=True)]
-    return [
-        np.concatenate([array.reshape(-1).astype(np.float64) for array in column])
-        for column in columns
-        if all(np.issubdtype(array.dtype, np.floating) for array in column)
-    ]
+    for feeds in calibration:
+        answers = session.run(None, feeds)
+        yield [a for a in answers if isinstance(a, np.ndarray) and a.dtype.kind in "fiub"]
 
 
-def _distance(whole: Answers, part: Answers) -> float:
+def _spreads(whole: Sequence[Answers]) -> list[float]:
+    """The variance of each output's finite elements; 1 of what is no floating point number."""
+    spreads = []
+    for column in zip(*whole, strict=True):
+        sums = np.zeros(3)
+        for array in column:
+            finite = array[np.isfinite(array)].astype(np.float64)
+            sums += finite.size, finite.sum(), np.square(finite).sum()
+        mean, square = sums[1:] / max(sums[0], 1)
+        floats = column[0].dtype.kind == "f"
+        spreads.append(max(float(square - mean**2), 1e-12) if floats else 1.0)
+    return spreads
+
+
+def _distance(whole: Sequence[Answers], part: Iterable[Answers], spreads: Sequence[float]) -> float:
     """The mean squared difference as a part of the variance, the sum over outputs."""
-    total = 0.0
+    totals, counts = np.zeros((2, len(spreads)))
     for wanted, given in zip(whole, part, strict=True):
-        if wanted.shape == given.shape and wanted.size:
-            spread = max(float(wanted.var()), 1e-12)
-            total += float(np.square(wanted - given).mean()) / spread
-    return total
+        for i, (w, g) in enumerate(zip(wanted, given, strict=True)):
+            if w.shape != g.shape:
+                continue
+            finite = np.isfinite(w) & np.isfinite(g)
+            first, second = w[finite], g[finite]
+            apart = (first != second) if w.dtype.kind != "f" else first.astype(np.float64) - second
+            totals[i] += np.square(apart.astype(np.float64)).sum()
+            counts[i] += first.size
+    return float((totals / np.maximum(counts, 1) / spreads).sum())

@@ -139,11 +139,16 @@ def dense_matrix(site: Site, slices: Mapping[str, Mapping[int, Ids]]) -> npt.NDA
     """
     weight = _input(site.dense, site.dense_form.weight)
     assert weight.const_value is not None
-    array = weight.const_value.numpy()
+    array, chosen = weight.const_value.numpy(), None
     for axis, kept in slices.get(str(weight.name), {}).items():
-        if axis != site.form.weight_axis:
+        if axis == site.form.weight_axis:
+            continue
+        if kept.ndim == 1:
             array = np.take(array, kept, axis)
-    return np.asarray(site.dense_form.matrix(array).astype(np.float64))
+        else:  # a row for each column that stays: groups keep results of their own
+            chosen = kept[:: len(kept) // site.form.groups, None]
+    matrix = site.dense_form.matrix(array).astype(np.float64)
+    return matrix if chosen is None else np.take_along_axis(matrix, chosen, 2)
 
 
 def _touched(units: Units, small: Graph) -> Iterator[ir.Node]:
@@ -181,7 +186,7 @@ def _with_bias(
     if dense_sum is not None and small_sum is not None and dense_sum[0].name == small_sum[0].name:
         vector = small_sum[0].inputs[small_sum[1]]
         sizes = list(vector.shape or ()) if vector is not None and _is_constant(vector) else []
-        if len(sizes) == 1 and sizes[0] != 1:
+        if sizes == list(_input(small, form.weight).shape or ())[-1:] != [1]:
             return small_sum, dense_sum[0].outputs[0], small_sum[0].outputs[0]
     return None, given, result
 
@@ -191,7 +196,10 @@ def _only_sum(value: ir.Value) -> tuple[ir.Node, int] | None:
     uses = list(value.uses())
     if len(uses) != 1 or value.is_graph_output() or uses[0].node.op_type != "Add":
         return None
-    return uses[0].node, 1 - uses[0].idx
+    node, producer = uses[0].node, value.producer()
+    if producer is None or node.graph is not producer.graph:
+        return None  # inside of a branch or a loop
+    return node, 1 - uses[0].idx
 
 
 def _sum(given: ir.Value, result: ir.Value) -> tuple[ir.Value | None, ir.Value | None]:

@@ -10,11 +10,20 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.graph.names import Namer, value_names
+from onnxprune.rewrite import prunings
 
-__all__ = ["MARK", "write"]
+__all__ = ["AFTER", "MARK", "marks", "write"]
 
 MARK = "pkg.onnxprune.refitted"
 """The metadata of a weight that is not the original's, sliced: how it came to be."""
+
+AFTER = f"{MARK}.after"
+"""After how many prunings that was: what is pruned again is a slice of what it was then."""
+
+
+def marks(model: ir.Model, method: str) -> dict[str, str]:
+    """What the metadata of a weight say that is new in a model."""
+    return {MARK: method, AFTER: str(prunings(model))}
 
 
 def write(
@@ -47,7 +56,7 @@ def write(
     assert value is not None
     tensor = ir.Tensor(np.ascontiguousarray(array.astype(dtype.numpy())), dtype=dtype)
     tensor.name = value.name
-    tensor.metadata_props.update({**kept, MARK: method})
+    tensor.metadata_props.update({**kept, **marks(model, method)})
     value.const_value = tensor
     if value is old:
         return

@@ -2,6 +2,6 @@
 
 from onnxprune.rewrite.plan import Plan, plan
 from onnxprune.rewrite.prune import prune
-from onnxprune.rewrite.record import Record, read_record, recall
+from onnxprune.rewrite.record import Record, prunings, read_record, recall
 
-__all__ = ["Plan", "Record", "plan", "prune", "read_record", "recall"]
+__all__ = ["Plan", "Record", "plan", "prune", "prunings", "read_record", "recall"]

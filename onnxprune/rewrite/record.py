@@ -18,7 +18,7 @@ from onnxprune.errors import ChoiceError
 from onnxprune.graph import Graph
 from onnxprune.units import MutableChannelUnit, Units
 
-__all__ = ["Pruning", "Record", "read_record", "recall", "write_record"]
+__all__ = ["Pruning", "Record", "prunings", "read_record", "recall", "write_record"]
 
 PREFIX = "pkg.onnxprune."
 
@@ -67,6 +67,12 @@ def read_record(model: ir.Model) -> Record | None:
     except (msgspec.MsgspecError, ValueError):
         return None
     return Record(history, kept) if history else None
+
+
+def prunings(model: ir.Model) -> int:
+    """How often a model says that it was pruned."""
+    record = read_record(model)
+    return 0 if record is None else len(record.history)
 
 
 def write_record(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, load
-from onnxprune.refit import MARK
+from onnxprune.refit import marks
 from onnxprune.rewrite import weights
 from onnxprune.torch.interpreter import Interpreter
 from onnxprune.torch.tensors import to_numpy, to_torch
@@ -122,7 +122,8 @@ def with_weights(model: Model, module: OnnxModule, how: str = "finetune") -> Gra
             the graph has it in.
     """
     arrays = {name: to_numpy(weight) for name, weight in module.weights.items()}
-    return weights.with_weights(load(model), arrays, {MARK: how})
+    graph = load(model)
+    return weights.with_weights(graph, arrays, marks(graph.model, how))
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -204,7 +204,7 @@ class Verifier:
     def _twin(self, pruned: Graph) -> Twin:
         """What a smaller model is compared with: the original, with the weights it was given."""
         removed = removed_slices(self.units)
-        if not refitted(pruned):
+        if not refitted(self.graph, pruned):
             return Twin(self._still, removed)
         graph, added = embedded(self.units, self._still, pruned)
         gone = {
@@ -254,7 +254,7 @@ class Verifier:
     def _judge(self, pruned: Graph, closest: _Found, problems: list[str]) -> Verdict:
         """Whether answers agree with the closest reference; where rounding decides, in float64."""
         found, name, notes = closest.difference, closest.reference, closest.told
-        if count := len(refitted(pruned)):
+        if count := len(refitted(self.graph, pruned)):
             notes = [*notes, f"{count} of its weights are refitted; the original holds the same"]
         allowed = STRICT
         if found.excess > 1 and closest.within(self.rounding):

@@ -161,7 +161,7 @@ def test_nodes_that_stay_as_they_are_say_why(run: Run, folder: Path) -> None:
     np.save(folder / "data.npy", np.random.default_rng(0).random((64, 4), np.float32))
     text = run(*HALF, "--calibration", "data.npy").out
     assert "weights of 0 nodes" in text
-    assert "; 1 stay as sliced, 1 because its weight serves a node that is no product" in text
+    assert "; 1 stay as sliced, 1 because its weight serves a node that is no such product" in text
 
 
 def test_few_samples_and_answers_that_cannot_be_compared(run: Run, folder: Path) -> None:
