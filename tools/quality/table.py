@@ -47,7 +47,8 @@ packages and of the files of the machine (`tools/quality/`), and none of them is
 
 REFITTED = """ *refit*: what stays is chosen by
 error curves measured on the calibration (`obs`, `curves`), and the weights that are left are
-fitted, layer by layer, to what the original gives on it."""
+fitted, layer by layer, to what the original gives on it; it keeps to the same limit, and the
+columns of MACs and parameters are those of the model without."""
 
 
 class Row(msgspec.Struct, frozen=True):
