@@ -45,10 +45,10 @@ __all__ = [
 Chosen: TypeAlias = Choices | Mapping[str, Any] | str | os.PathLike[str]
 Pruned: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph
 Model: TypeAlias = Pruned | Units
+Track: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+
 _FEW = 256
 """Samples that tell how much the answers depend on a unit."""
-
-Track: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,7 @@ def measure(
                 )
             if not given.size:
                 continue
-            count = given.size // given.shape[form.channels]
-            most = min(count, given.shape[0] * positions)
-            picked = np.sort(random.choice(count, most, replace=False))
+            picked = form.some(given.shape, positions, random)
             sums.add(form.rows(taken, given.shape, picked))
         if sums.seen:
             found[str(node.name)] = sums.moments(form)

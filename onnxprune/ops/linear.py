@@ -69,6 +69,18 @@ class Linear(ABC):
         flat = last.reshape(-1, last.shape[-1])[picked]
         return np.ascontiguousarray(flat.reshape(len(picked), self.groups, -1).swapaxes(0, 1))
 
+    def some(self, results: Sequence[int], positions: int, random: np.random.Generator) -> Ids:
+        """(n,) rows of what it gives, counted through all axes but that of the channels.
+
+        Args:
+            results: The shape of what it gives.
+            positions: At most how many of each sample.
+            random: Picks them.
+        """
+        count = math.prod(results) // results[self.channels]
+        most = min(count, results[0] * positions)
+        return np.sort(random.choice(count, most, replace=False))
+
     def columns(self, positions: Ids, size: int) -> tuple[Ids, Ids]:
         """The group and the columns, each (..., owned), of positions on `weight_axis`.
 

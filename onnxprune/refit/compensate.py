@@ -9,7 +9,7 @@ from onnxprune.axes.cut import Cut
 from onnxprune.calibration.statistics import Moments, Statistics
 from onnxprune.graph import Graph, with_shapes
 from onnxprune.refit.normal import solved
-from onnxprune.refit.sites import Site, dense_matrix, find_sites
+from onnxprune.refit.sites import Site, bias_of, dense_matrix, find_sites
 from onnxprune.refit.write import write
 from onnxprune.rewrite import plan
 from onnxprune.units import Units
@@ -54,10 +54,7 @@ def compensate(units: Units, pruned: Graph, statistics: Statistics) -> Graph:
         fitted = site.form.stored(np.stack(parts), old.shape.numpy())
         write(model, [(site.small, site.form.weight)], fitted, "one-shot")
         if site.bias is not None:
-            node, slot = site.bias
-            bias = node.inputs[slot] if slot < len(node.inputs) else None
-            before = 0.0 if bias is None or bias.const_value is None else bias.const_value.numpy()
-            write(model, [site.bias], np.reshape(before, -1) + offset, "one-shot")
+            write(model, [site.bias], bias_of(site) + offset, "one-shot")
     return Graph(model, pruned.source, small.dims, small.numbers)
 
 

@@ -58,10 +58,18 @@ class Method(ABC):
     sequential = False
     """Whether it looks at what the smaller model computes, not at the original alone."""
 
+    sums = False
+    """Whether it makes up for the error of what else goes into a sum."""
+
     def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
         self.form = site.form
         self.dense, self.small, self.ridge = dense, small, ridge
         self.equations = NormalEquations(centred=site.bias is not None and site.alone)
+
+    @classmethod
+    def why_not(cls, site: Site) -> str | None:
+        """Why it cannot find the weight of a node, None if it can."""
+        return None
 
     @abstractmethod
     def add(self, seen: Seen) -> None:
@@ -97,6 +105,7 @@ class Sequential(Method):
     """
 
     sequential = True
+    sums = True
 
     def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
         super().__init__(site, dense, small, ridge)
@@ -179,6 +188,12 @@ class Channel(Method):
     def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
         super().__init__(site, dense, small, ridge)
         self.equations = NormalEquations(centred=False)
+
+    @classmethod
+    def why_not(cls, site: Site) -> str | None:
+        """Where whole groups go there are no channels beside those that stay."""
+        same = site.form.groups == site.dense_form.groups
+        return None if same else "its groups go as a whole"
 
     def add(self, seen: Seen) -> None:
         """Take a batch."""

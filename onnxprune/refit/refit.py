@@ -17,8 +17,8 @@ from onnxprune.calibration import Calibration
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.ops import linear_of
-from onnxprune.refit.methods import METHODS, Channel, Method, Seen
-from onnxprune.refit.sites import Site, dense_matrix, find_sites, sliced
+from onnxprune.refit.methods import METHODS, Method, Seen
+from onnxprune.refit.sites import Site, bias_of, dense_matrix, find_sites, sliced
 from onnxprune.refit.write import write
 from onnxprune.rewrite import plan
 from onnxprune.runtime.store import Store
@@ -116,7 +116,7 @@ def refit(
     model = pruned.model.clone()
     small = with_shapes(model, pruned.source)
     sites = find_sites(units, small)
-    if not options.sums or options.method != "sequential":
+    if not (options.sums and method.sums):
         sites = [replace(site, target=site.given, other=None) for site in sites]
     if not method.sequential:  # what takes as much as before would get the weight that it has
         cut = units.cut()
@@ -185,10 +185,8 @@ class _Fitter:
         if site.bias is not None and offset is not None and len(sharing) == 1:
             write(model, [site.bias], offset.reshape(-1), how)
         self.fitted += [str(other.small.name) for other in sharing]
-        if (
-            len(sharing) > 1 and self._method.sequential
-        ):  # what was computed with the weight as it was is no longer true
-            self._small.close()
+        if len(sharing) > 1 and self._method.sequential:
+            self._small.close()  # what was computed with the weight as it was is no longer true
             self._small = Walk(self._graph, self._calibration, self._store)
 
     def _gather(self, site: Site) -> str | None:
@@ -208,11 +206,9 @@ class _Fitter:
         others = {use.node for use in site.weight.uses()} - {site.small}
         if any(linear_of(node, self._graph) != site.form for node in others):
             return "its weight serves a node that is no such product as well"
-        if self._method is Channel and site.form.groups != site.dense_form.groups:
-            return "its groups go as a whole"
         if _width(site) > self._options.columns:
             return f"its weight has more than {self._options.columns:,} columns"
-        return None
+        return self._method.why_not(site)
 
     def _add(self, site: Site, whole: Mapping[str, Array], part: Mapping[str, Array]) -> str | None:
         """Take one batch; why it cannot be taken, None if it was."""
@@ -223,7 +219,8 @@ class _Fitter:
         except ValueError as error:
             return str(error)
         if not site.alone:
-            result = result - _kept_bias(site, result.ndim)
+            trailing = [1] * (result.ndim - 1 - site.form.channels % result.ndim)
+            result = result - bias_of(site).reshape(-1, *trailing)
         addend = None if site.other is None else part[str(site.other.name)]
         data = part[str(site.data.name)] if self._method.sequential else kept
         if data.shape != kept.shape:
@@ -236,9 +233,7 @@ class _Fitter:
             if not _holds(site, whole):
                 return "it does not compute what its weight says"
             self._methods[site.weight] = self._start(site)
-        count = result.size // result.shape[site.form.channels]
-        most = min(count, result.shape[0] * self._options.positions)
-        picked = np.sort(self._random.choice(count, most, replace=False))
+        picked = site.form.some(result.shape, self._options.positions, self._random)
         seen = Seen(data, kept, full, result, addend, picked, self._random)
         self._methods[site.weight].add(seen)
         return None
@@ -252,16 +247,6 @@ class _Fitter:
         if site.form.groups == site.dense_form.groups:
             dense = dense_matrix(site, self._slices)
         return self._method(site, dense, matrix, self._options.ridge)
-
-
-def _kept_bias(site: Site, rank: int) -> Array:
-    """The bias that a node keeps, as it is added to what the node gives; 0 where it has none."""
-    node, slot = site.bias or (site.small, len(site.small.inputs))
-    value = node.inputs[slot] if slot < len(node.inputs) else None
-    if value is None or value.const_value is None:
-        return np.zeros(1, np.float32)
-    trailing = [1] * (rank - 1 - site.form.channels % rank)
-    return value.const_value.numpy().reshape(-1, *trailing)
 
 
 def _stops(graph: Graph, sites: Sequence[Site]) -> dict[Site, int]:

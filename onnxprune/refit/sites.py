@@ -17,7 +17,7 @@ from onnxprune.ops import Linear, linear_of
 from onnxprune.refit.write import MARK
 from onnxprune.units import Units
 
-__all__ = ["Site", "dense_matrix", "find_sites", "sliced"]
+__all__ = ["Site", "bias_of", "dense_matrix", "find_sites", "sliced"]
 
 Array = npt.NDArray[Any]
 
@@ -128,6 +128,15 @@ def sliced(cut: Cut, value: ir.Value, array: Array) -> Array:
                 raise ValueError("a size that depends on the input")
             array = np.compress(mask, array, axis)
     return array
+
+
+def bias_of(site: Site) -> Array:
+    """(results,) the bias that a node of the smaller model has; (1,) a zero where it has none."""
+    node, slot = site.bias or (site.small, len(site.small.inputs))
+    value = node.inputs[slot] if slot < len(node.inputs) else None
+    if value is None or value.const_value is None:
+        return np.zeros(1, np.float32)
+    return np.asarray(value.const_value.numpy().reshape(-1))
 
 
 def dense_matrix(site: Site, slices: Mapping[str, Mapping[int, Ids]]) -> npt.NDArray[np.float64]:
