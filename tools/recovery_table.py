@@ -23,7 +23,6 @@ from onnxprune.calibration.statistics import measure
 from onnxprune.graph import Graph
 from onnxprune.importance import Evidence
 from onnxprune.refit import Options, refit
-from onnxprune.runtime import open_session
 from onnxprune.units import Units
 from tools import obspa
 from tools.cifar import read_split
@@ -75,7 +74,7 @@ class Result(msgspec.Struct):
 
 
 class Bench:
-    """One model, its calibration images of one seed, and the test images.
+    """One model, and its calibration images of one seed.
 
     Args:
         path: The model.
@@ -84,13 +83,12 @@ class Bench:
     """
 
     def __init__(self, path: Path, data: Path, seed: int) -> None:
-        self.path, self.seed = path, seed
+        self.path, self.data, self.seed = path, data, seed
         self.units = op.find_units(path)
         self.name = str(self.units.graph.inputs[0].name)
         images = split(data, "train")[0]
         picked = np.random.default_rng(seed).choice(len(images), CALIBRATION, replace=False)
         self.calibration = self._batches(images[np.sort(picked)].astype(np.float32) / 255)
-        self.images, self.labels = split(data, "test")
         statistics = measure(self.units.graph, self.calibration, seed=seed)
         self._evidence = Evidence(statistics=statistics)
 
@@ -104,24 +102,6 @@ class Bench:
     def noise(self) -> Calibration:
         """As many images of noise, with the spectrum of photographs."""
         return op.read_dataset("pink", self.units.graph, samples=NOISE, seed=self.seed, batch=128)
-
-    @classmethod
-    def accuracy_of(cls, path: Path, data: Path) -> float:
-        """Of a model as it is."""
-        bench = cls.__new__(cls)
-        bench.images, bench.labels = split(data, "test")
-        graph = op.load(path)
-        bench.name = str(graph.inputs[0].name)
-        return bench.accuracy(graph)
-
-    def accuracy(self, graph: Graph) -> float:
-        """On all test images."""
-        session, right = open_session(graph), 0
-        for start in range(0, len(self.images), 500):
-            batch = self.images[start : start + 500].astype(np.float32) / 255
-            (logits,) = session.run(None, {self.name: batch})
-            right += int((logits.argmax(1) == self.labels[start : start + 500]).sum())
-        return right / len(self.images)
 
     def run(
         self,
@@ -150,8 +130,8 @@ class Bench:
             asked,
             self.seed,
             left,
-            self.accuracy(small),
-            self.accuracy(matched),
+            accuracy(small, self.data),
+            accuracy(matched, self.data),
             seconds,
         )
 
@@ -235,6 +215,19 @@ class Bench:
         return choose
 
 
+def accuracy(graph: Graph, data: Path) -> float:
+    """On all test images, 0 to 1."""
+    images, labels = split(data, "test")
+    name = str(graph.inputs[0].name)
+
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        for start in range(0, len(images), 500):
+            yield {name: images[start : start + 500].astype(np.float32) / 255}
+
+    found = op.evaluate(graph, Calibration(batches, len(images)), labels)
+    return found.accuracy.top1.value
+
+
 @cache
 def split(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one split, read once."""
@@ -268,7 +261,7 @@ def page(results: list[Result], paths: list[Path], data: Path) -> str:
     parts = [INTRODUCTION.format(calibration=CALIBRATION, onnxruntime=onnxruntime.__version__)]
     for path in paths:
         found = [result for result in results if result.model == path.stem]
-        dense = Bench.accuracy_of(path, data)
+        dense = accuracy(op.load(path), data)
         parts.append(f"## {path.stem}\n\nThe original: {100 * dense:.2f} %.\n")
         parts.append(_grid([r for r in found if not r.asked.startswith("macs")]))
         parts.append("| asked for | method | MACs | accuracy | matched | seconds | seeds |")
