@@ -1,4 +1,8 @@
-"""ResNets for the 32 x 32 colour images of CIFAR-10 (https://arxiv.org/abs/1512.03385, 4.2)."""
+"""Networks for the 32 x 32 colour images of CIFAR-10.
+
+ResNets as in https://arxiv.org/abs/1512.03385, 4.2; a vision transformer that is small enough to
+be trained from nothing, after https://arxiv.org/abs/2104.05704.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.resnet import BasicBlock
+from models.vit import EncoderBlock, convolutional_stem
 
 # of the 50,000 training images, scaled to 0..1
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -44,6 +49,29 @@ class CifarResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
+class CifarViT(nn.Module):
+    """A convolutional stem to 8 x 8 tokens, encoder blocks, the mean of the tokens, one layer.
+
+    The input is float32 in 0..1, shaped (batch, 3, 32, 32); the network normalises it itself.
+    """
+
+    def __init__(self, depth: int, width: int, heads: int, hidden: int, classes: int = 10) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(MEAN).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).reshape(1, 3, 1, 1))
+        self.stem = convolutional_stem(width)
+        self.positions = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 64, width), std=0.02))
+        self.blocks = nn.Sequential(*(EncoderBlock(width, heads, hidden) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        self.fc = nn.Linear(width, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (n, classes) of the images (n, 3, 32, 32) in 0..1."""
+        x = self.stem((image - self.mean) / self.std)
+        x = self.blocks(x.flatten(2).transpose(1, 2) + self.positions)
+        return self.fc(self.norm(x).mean(1))
+
+
 def resnet20() -> CifarResNet:
     """ResNet-20: 272,474 parameters, 41 million multiply-accumulates."""
     return CifarResNet(3)
@@ -52,3 +80,8 @@ def resnet20() -> CifarResNet:
 def resnet56() -> CifarResNet:
     """ResNet-56: 855,770 parameters, 126 million multiply-accumulates."""
     return CifarResNet(9)
+
+
+def vit() -> CifarViT:
+    """6 blocks with 3 heads of 32: 508,378 parameters, 37 million multiply-accumulates."""
+    return CifarViT(depth=6, width=96, heads=3, hidden=192)

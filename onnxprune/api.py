@@ -17,13 +17,14 @@ from onnxprune.calibration.statistics import measure
 from onnxprune.choice import Choices, as_choices
 from onnxprune.choice import choose as choose_
 from onnxprune.choice.limits import Bound
-from onnxprune.errors import ChoiceError
+from onnxprune.errors import ChoiceError, OnnxPruneError
 from onnxprune.graph import Graph, load
 from onnxprune.importance import Evidence, find_importance, measure_gradients
-from onnxprune.refit import Options, Refit, sensitivity
+from onnxprune.refit import METHODS, Options, Refit, merge, sensitivity
 from onnxprune.refit import refit as refit_
 from onnxprune.rewrite import prune as prune_
 from onnxprune.runtime.feeds import Feeds
+from onnxprune.runtime.journal import Journal
 from onnxprune.units import MutableChannelUnit, Units
 from onnxprune.units import find_units as find_units_
 from onnxprune.units.framework import graph_of
@@ -46,6 +47,7 @@ Chosen: TypeAlias = Choices | Mapping[str, Any] | str | os.PathLike[str]
 Pruned: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph
 Model: TypeAlias = Pruned | Units
 Track: TypeAlias = Callable[[Sequence[Any]], Iterable[Any]]
+Work: TypeAlias = str | os.PathLike[str] | Journal | None
 
 _FEW = 256
 """Samples that tell how much the answers depend on a unit."""
@@ -69,16 +71,17 @@ class Defaults:
 def defaults(data: Calibration | None) -> Defaults:
     """What suits the data.
 
-    Without data ``l1``, one ratio for all units, and nothing is refitted. With what the model was
-    made for ``obs``, its ``curves``, and ``sequential``. Noise tells too little of activations for
-    all three: ``l1``, one ratio, and ``one-shot``.
+    Without data ``l1``, one ratio for all units, and nothing is refitted. With data whose values
+    vary together as those of what the model was made for do ``obs``, its ``curves``, and
+    ``sequential``, which all live on covariances. Those of independent noise tell too little:
+    ``l1``, one ratio, and ``one-shot``.
 
     Args:
         data: The data, None without any.
     """
     if data is None:
         return Defaults("l1", "local", "none")
-    if data.natural:
+    if data.correlated:
         return Defaults("obs", "curves", "sequential")
     return Defaults("l1", "local", "one-shot")
 
@@ -142,8 +145,11 @@ def choose(
     at_least: Bound = 1,
     at_most: Bound = 1.0,
     scope: str | None = None,
+    members: str | None = None,
+    reduction: str | None = None,
     normalisation: str = "mean",
     evidence: Evidence | None = None,
+    seed: int = 0,
 ) -> Choices:
     """Choose what every unit keeps: the channels of the highest importance, within a budget.
 
@@ -159,10 +165,12 @@ def choose(
         only: Patterns of what may go, as for `protect`; everything if empty.
         at_least: What a unit keeps at least: a count or a ratio (a float), for all or by pattern.
         at_most: What a unit keeps at most, alike.
-        scope: ``local`` (one ratio for all units), ``global`` (one threshold for units alike),
-            ``curves`` (error curves of all); None takes what suits the data.
+        scope: ``local`` (one ratio), ``global`` (one threshold), ``curves``; None: what suits data.
+        members: Which weights of a unit count: ``producers``, ``all``; None: as `evidence` says.
+        reduction: How their scores become one: ``mean``, ``max``, ...; None: as `evidence` says.
         normalisation: How scores become comparable: ``mean``, ``max``, ``none``, ...
         evidence: What was measured of the model already; nothing of it is measured again.
+        seed: Of noise, and of the rows that are measured.
 
     Returns:
         The choices.
@@ -173,22 +181,41 @@ def choose(
         ChoiceError: If a pattern matches nothing, or bounds contradict each other.
         OnnxPruneError: If there is nothing of such a name, or data are needed and do not serve.
     """
-    units = find_units(model)
-    samples = None if data is None else _calibration(data, units.graph)
-    importance = importance or defaults(samples).importance
-    scope = scope or default_scope(samples, importance, budget)
-    if samples is not None:
-        evidence = measure_evidence(units, importance, samples, evidence, scope)
+    units, found = find_units(model), _weighed(evidence or Evidence(), members, reduction)
+    importance, scope, found = _suited(units, budget, importance, scope, data, found, seed)
     return choose_(
-        units,
-        *(budget, importance, protect, round_to, roles),
+        *(units, budget, importance, protect, round_to, roles),
         only=only,
         at_least=at_least,
         at_most=at_most,
         scope=scope,
         normalisation=normalisation,
-        evidence=evidence,
+        evidence=found,
     )
+
+
+def _weighed(evidence: Evidence, members: str | None, reduction: str | None) -> Evidence:
+    """The evidence, by which members are weighed as is asked for."""
+    members, reduction = members or evidence.members, reduction or evidence.reduction
+    return replace(evidence, members=members, reduction=reduction)
+
+
+def _suited(
+    units: Units,
+    budget: Budget | Sequence[Budget],
+    importance: str | None,
+    scope: str | None,
+    data: Any,
+    evidence: Evidence,
+    seed: int,
+) -> tuple[str, str, Evidence]:
+    """The importance and the scope, those that suit the data if None, and what they need."""
+    samples = None if data is None else _calibration(data, units.graph, seed)
+    importance = importance or defaults(samples).importance
+    scope = scope or default_scope(samples, importance, budget)
+    if samples is not None:
+        evidence = measure_evidence(units, importance, samples, evidence, scope, seed=seed)
+    return importance, scope, evidence
 
 
 def measure_evidence(
@@ -198,6 +225,8 @@ def measure_evidence(
     evidence: Evidence | None = None,
     scope: str = "local",
     track: Track = lambda nodes: nodes,
+    seed: int = 0,
+    work: Work = None,
 ) -> Evidence:
     """Measure what a choice needs; nothing if that is the weights alone.
 
@@ -209,6 +238,10 @@ def measure_evidence(
         evidence: What was measured already; it is kept.
         scope: The name of the scope; ``curves`` needs the sensitivity of every unit.
         track: Wraps the sequence of what is worked on, to show how far it is.
+        seed: Of noise, and of the rows of activations that are looked at.
+        work: A folder that keeps what is measured piece by piece, gradients aside. Work that was
+            cut goes on from there, and what is there already is not measured again. It may be
+            deleted at any time.
 
     Returns:
         The evidence, with activations or gradients where they are needed.
@@ -218,17 +251,19 @@ def measure_evidence(
         MissingExtra: If gradients are needed, and torch is not installed.
     """
     units, evidence = find_units(model), evidence or Evidence()
-    samples, score = _calibration(data, units.graph), find_importance(importance)
+    samples, score = _calibration(data, units.graph, seed), find_importance(importance)
+    journal = _journal(work)
     active = score.needs == "activations" or scope == "curves"
     if active and evidence.statistics is None:
-        evidence = replace(evidence, statistics=measure(units.graph, samples, track=track))
+        measured = measure(units.graph, samples, seed=seed, track=track, journal=journal)
+        evidence = replace(evidence, statistics=measured)
     if score.needs == "gradients" and evidence.gradients is None:
         evidence = replace(evidence, gradients=measure_gradients(units, samples))
     if scope == "curves" and evidence.sensitivity is None:
         scores = {unit.name: score(unit, evidence) for unit in units.mutable}
         assert evidence.statistics is not None
         few = samples.first(_FEW)
-        felt = sensitivity(units, scores, few, evidence.statistics, track)
+        felt = sensitivity(units, scores, few, evidence.statistics, track, journal)
         evidence = replace(evidence, sensitivity=felt)
     return evidence
 
@@ -258,20 +293,23 @@ def refit_weights(
     choices: Chosen | None = None,
     method: str | None = None,
     track: Track = lambda nodes: nodes,
+    work: Work = None,
     **options: Any,
 ) -> Refit:
     """Fit the weights of a pruned model, so that it computes what the original does.
 
-    Needs inputs, but no labels, and no training; see docs/refit.md.
+    Needs inputs, but no labels, and no training; ``merge`` no inputs either. See docs/refit.md.
 
     Args:
         model: The original in any form, or its units.
         pruned: The pruned model; it is not changed.
-        data: Inputs: a `Calibration`, or anything that `read_dataset` takes.
+        data: Inputs: a `Calibration`, or anything that `read_dataset` takes; None for none.
         choices: What was kept. None takes the units' current choices.
-        method: ``sequential``, ``one-shot``, ``channel``, ``mean`` or ``affine``. None takes what
-            suits the data: ``one-shot`` with noise, else ``sequential``.
+        method: ``sequential``, ``one-shot``, ``channel``, ``mean``, ``affine`` or ``merge``. None
+            takes what suits the data: ``one-shot`` with independent noise, ``merge`` without any,
+            else ``sequential``.
         track: Wraps the sequence of nodes, to show how far it is.
+        work: A folder that keeps the solutions, node by node, as for `measure_evidence`.
         options: More of `onnxprune.refit.Options`, such as ``ridge=1e-2``.
 
     Returns:
@@ -279,13 +317,21 @@ def refit_weights(
 
     Raises:
         ChoiceError: If the choices do not fit the model.
-        OnnxPruneError: If there is no such method, or a model does not run with the inputs.
+        OnnxPruneError: If there is no such method, it needs inputs and there are none, or a model
+            does not run with them.
         MissingExtra: If onnxruntime is not installed.
     """
     units = _chosen(model, choices)
+    if method == "merge" or (method is None and data is None):
+        return merge(units, load(pruned), Options(**{**options, "method": "merge"}), track)
+    if data is None and METHODS.get(str(method)):
+        raise OnnxPruneError(
+            f"The refit '{method}' needs inputs to fit weights to; give data, which may be noise, "
+            f"or take 'merge', which needs none."
+        )
     samples = _calibration(data, units.graph)
     options["method"] = method or defaults(samples).refit
-    return refit_(units, load(pruned), samples, Options(**options), track)
+    return refit_(units, load(pruned), samples, Options(**options), track, _journal(work))
 
 
 def verify(
@@ -316,8 +362,12 @@ def verify(
     return verify_(_chosen(model, choices), load(pruned), feeds, reference, file)
 
 
-def _calibration(data: Any, graph: Graph) -> Calibration:
-    return data if isinstance(data, Calibration) else read_dataset(data, graph)
+def _journal(work: Work) -> Journal | None:
+    return work if work is None or isinstance(work, Journal) else Journal(work)
+
+
+def _calibration(data: Any, graph: Graph, seed: int = 0) -> Calibration:
+    return data if isinstance(data, Calibration) else read_dataset(data, graph, seed=seed)
 
 
 def _chosen(model: Any, choices: Chosen | None) -> Units:

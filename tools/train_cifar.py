@@ -11,6 +11,9 @@ import argparse
 import hashlib
 import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +28,33 @@ logger = logging.getLogger("train_cifar")
 
 SEED = 2026
 BATCH = 128
-WEIGHT_DECAY = 5e-4
 SHIFT = 4  # pixels
 WARM_UP = 0.2  # of all steps
-EPOCHS = {"resnet20": 20, "resnet56": 20}
-PEAK_RATE = {"resnet20": 0.2, "resnet56": 0.2}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        optimizer: Makes the optimizer of groups of parameters; `lr` is the rate.
+        peak_rate: The highest rate of the one-cycle schedule.
+        weight_decay: Of weights; biases and norms have none.
+        epochs: The length of the schedule.
+    """
+
+    optimizer: Callable[..., torch.optim.Optimizer]
+    peak_rate: float
+    weight_decay: float
+    epochs: int
+
+
+NESTEROV = partial(torch.optim.SGD, momentum=0.9, nesterov=True)
+RECIPES = {
+    "resnet20": Recipe(NESTEROV, peak_rate=0.2, weight_decay=5e-4, epochs=20),
+    "resnet56": Recipe(NESTEROV, peak_rate=0.2, weight_decay=5e-4, epochs=20),
+    "vit": Recipe(torch.optim.AdamW, peak_rate=1e-3, weight_decay=0.05, epochs=20),
+}
 
 
 def as_input(images: np.ndarray) -> Tensor:
@@ -51,21 +76,25 @@ def augment(batch: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class Training:
-    """SGD with Nesterov momentum on a one-cycle schedule, kept on disk after every epoch."""
+    """One recipe on a one-cycle schedule, kept on disk after every epoch."""
 
-    def __init__(self, model: nn.Module, name: str, epochs: int, samples: int) -> None:
+    def __init__(self, model: nn.Module, recipe: Recipe, samples: int) -> None:
         self.model = model.train().to(memory_format=torch.channels_last)
         self.steps = samples // BATCH
         decayed = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.SGD(
-            [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": others}],
-            lr=PEAK_RATE[name],
-            momentum=0.9,
-            nesterov=True,
+        self.optimizer = recipe.optimizer(
+            [
+                {"params": decayed, "weight_decay": recipe.weight_decay},
+                {"params": others, "weight_decay": 0},
+            ],
+            lr=recipe.peak_rate,
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, PEAK_RATE[name], total_steps=epochs * self.steps, pct_start=WARM_UP
+            self.optimizer,
+            recipe.peak_rate,
+            total_steps=recipe.epochs * self.steps,
+            pct_start=WARM_UP,
         )
         self.generator = torch.Generator().manual_seed(SEED)
         self.done = 0
@@ -120,7 +149,7 @@ class Training:
 def main() -> None:
     """Train, evaluate once, and write the model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("network", choices=EPOCHS)
+    parser.add_argument("network", choices=RECIPES)
     parser.add_argument("--data", type=Path, default=Path("build/cifar10"))
     parser.add_argument("--out", type=Path, default=Path("models"), help="folder to write to")
     parser.add_argument("--epochs", type=int)
@@ -135,8 +164,9 @@ def main() -> None:
 
     images, labels = read_split(options.data, "train")
     model = getattr(cifar, options.network)()
-    epochs = options.epochs or EPOCHS[options.network]
-    training = Training(model, options.network, epochs, len(images))
+    recipe = RECIPES[options.network]
+    epochs = options.epochs or recipe.epochs
+    training = Training(model, replace(recipe, epochs=epochs), len(images))
     checkpoint = options.data / f"{options.network}.pt"
     if checkpoint.exists():
         training.load(checkpoint)

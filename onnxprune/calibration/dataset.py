@@ -40,7 +40,6 @@ class Dataset(Calibration):
         batch: How many samples a batch has; the last one may have fewer.
         origin: What they are, for reports.
         fingerprint: A hash that is another one when the samples, or what is done to them, are.
-        natural: Whether they are no noise.
         fixed: Whether the graph takes no batches but those of that many samples.
 
     Attributes:
@@ -57,10 +56,10 @@ class Dataset(Calibration):
         batch: int,
         origin: str,
         fingerprint: str,
-        natural: bool = True,
         fixed: bool = False,
     ) -> None:
-        super().__init__(self._read, len(indices), origin, fingerprint, natural)
+        more = (source.natural, source.correlated)
+        super().__init__(self._read, len(indices), origin, fingerprint, *more)
         self._source, self._batch, self._fixed = source, batch, fixed
         self.indices, self.total = indices, source.total
         self.names, self.path = source.names, source.path
@@ -88,8 +87,7 @@ class Dataset(Calibration):
         indices = self.indices[chosen]
         origin = f"{self.origin}; {len(indices):,} of these, {what}"
         fingerprint = hashed(self.fingerprint, indices.tobytes())
-        more = (self.natural, self._fixed)
-        return Dataset(self._source, indices, self._batch, origin, fingerprint, *more)
+        return Dataset(self._source, indices, self._batch, origin, fingerprint, self._fixed)
 
     def _read(self) -> Iterator[Feeds]:
         for start in range(0, len(self.indices), self._batch):
@@ -152,9 +150,9 @@ def read_dataset(
         )
     found.read(indices[:1])  # what does not fit is told before any work begins
     options = (samples, seed, size, preprocess, input, [str(item) for item in inputs])
-    origin = _origin(found, len(indices), used, size, seed, source)
+    origin = _origin(found, len(indices), used, size, seed)
     fingerprint = hashed(found.fingerprint, options)
-    return Dataset(found, indices[:used], size, origin, fingerprint, not _is_noise(source), fixed)
+    return Dataset(found, indices[:used], size, origin, fingerprint, fixed)
 
 
 def _check(samples: int | None, seed: int) -> None:
@@ -205,9 +203,9 @@ def _drawn(total: int, samples: int | None, seed: int) -> Indices:
     return np.sort(chosen).astype(np.int64)
 
 
-def _origin(found: Source, drawn: int, used: int, size: int, seed: int, source: Any) -> str:
+def _origin(found: Source, drawn: int, used: int, size: int, seed: int) -> str:
     """``512 of 50,000 images of photos, seed 0``."""
     of = f" of {found.total:,}" if used < found.total else ""
-    random = drawn < found.total or _is_noise(source)
+    random = drawn < found.total or not found.natural
     left = f" ({drawn - used} do not fill a batch of {size})" if used < drawn else ""
     return f"{used:,}{of} {found.what}{f', seed {seed}' if random else ''}{left}"

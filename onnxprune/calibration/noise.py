@@ -72,7 +72,11 @@ def noise_source(
             drawn[item.name] = np.stack(samples).astype(item.dtype.numpy())
         return drawn
 
-    return Source(total, f"samples of {NOISES[kind]}", hashed(kind, seed, shapes), read)
+    return Source(
+        *(total, f"samples of {NOISES[kind]}", hashed(kind, seed, shapes), read),
+        natural=False,
+        correlated=any(_is_field(kind, item.dtype, shapes[item.name]) for item in inputs),
+    )
 
 
 def _shape(item: Input, preprocess: Preprocess) -> tuple[int | None, ...]:
@@ -101,9 +105,14 @@ def _drawn(
         return np.ones(shape)
     if item.dtype.is_integer():
         return random.integers(1, 9, shape)
-    if kind == "pink" and len(shape) == 3:
+    if _is_field(kind, item.dtype, shape):
         return _pink(shape, random)
     return random.standard_normal(shape) if kind == "noise" else random.random(shape)
+
+
+def _is_field(kind: str, dtype: ir.DataType, shape: Sequence[int | None]) -> bool:
+    """Whether a sample is drawn as a field whose neighbours vary together."""
+    return kind == "pink" and len(shape) == 3 and dtype.is_floating_point()
 
 
 def _pink(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[np.float64]:

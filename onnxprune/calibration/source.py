@@ -28,6 +28,8 @@ class Source:
         read: From indices to their feeds, as the graph takes them, samples on the first axis.
         names: For each sample its file below `path`; none if samples are not files.
         path: The file or folder, None for what is none.
+        natural: Whether they are what models are made for, and not noise.
+        correlated: Whether their values vary together as those of what models are made for do.
     """
 
     total: int
@@ -36,6 +38,8 @@ class Source:
     read: Callable[[Indices], Feeds]
     names: tuple[str, ...] = ()
     path: Path | None = None
+    natural: bool = True
+    correlated: bool = True
 
 
 def hashed(*parts: object) -> str:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.calibration.calibration import Calibration
+from onnxprune.calibration.query_key import QueryKey, measure_pairs
+from onnxprune.calibration.source import hashed
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
 from onnxprune.ops import Linear, linear_of
+from onnxprune.runtime.journal import Journal, Pages, identity
+from onnxprune.runtime.replay import Replay
 from onnxprune.runtime.store import Store
-from onnxprune.runtime.walk import Walk
 
-__all__ = ["Moments", "Statistics", "measure"]
+__all__ = ["Moments", "Statistics", "find_pairs", "measure", "measured", "picker"]
 
 Doubles = npt.NDArray[np.float64]
 Track = Callable[[Sequence[ir.Node]], Iterable[ir.Node]]
@@ -38,7 +42,7 @@ class Moments:
     mean: Doubles
     square: Doubles
     present: Doubles
-    covariance: Doubles | None
+    covariance: Doubles | None = None
 
     @property
     def variance(self) -> Doubles:
@@ -54,11 +58,23 @@ class Statistics:
         moments: Node -> the moments of what it multiplies.
         samples: The number of calibration samples.
         origin: What they are.
+        pairs: Queries and keys.
     """
 
     moments: Mapping[str, Moments]
     samples: int
     origin: str
+    pairs: Sequence[QueryKey] = ()
+
+    def digest(self) -> str:
+        """A hash of all that was measured."""
+        kinds = ("mean", "square", "present", "covariance")
+        moments = [
+            hashed(node, *(np.asarray(getattr(m, kind)).tobytes() for kind in kinds))
+            for node, m in self.moments.items()
+        ]
+        pairs = (hashed(key, a.tobytes()) for key, a in _packed(self.pairs).items())
+        return hashed(*moments, *pairs)
 
 
 def measure(
@@ -69,6 +85,7 @@ def measure(
     seed: int = 0,
     memory: int = 1 << 30,
     track: Track = lambda nodes: nodes,
+    journal: Journal | None = None,
 ) -> Statistics:
     """Run a graph over calibration inputs and measure what its nodes multiply.
 
@@ -81,19 +98,27 @@ def measure(
         memory: Bytes of activations, and bytes of covariances, that may lie in memory; activations
             beyond it go to disk.
         track: Wraps the nodes to show how far it is.
+        journal: Where what is measured is kept, node by node; what is kept already is not measured
+            again, and if that is everything the graph is not run.
 
     Raises:
         OnnxPruneError: If the graph does not run with the inputs, or something is not finite.
     """
     forms = {node: form for node in graph.model.graph if (form := _mixing(node, graph)) is not None}
     fitting = _fitting(forms, memory) if covariances else set()
-    walk, random = Walk(graph, calibration, Store(memory)), np.random.default_rng(seed)
+    pages, walk = measured(journal, graph, calibration), Replay(graph, calibration, Store(memory))
     found: dict[str, Moments] = {}
     for node in track(list(forms)):
         form, data = forms[node], node.inputs[forms[node].data]
         assert data is not None
-        sums = _Sums(node in fitting)
-        for seen in walk.advance(walk.index(node) + 1, [data, node.outputs[0]]):
+        key = (str(node.name), positions, seed, node in fitting)
+        place = walk.index(node) + 1, [data, node.outputs[0]]
+        if (known := pages.get(*key)) is not None:
+            walk.pass_by(*place)
+            found |= _named(node, form, known)
+            continue
+        sums, random = _Sums(node in fitting), picker(seed, node)
+        for seen in walk.advance(*place):
             given, taken = seen[str(node.outputs[0].name)], np.asarray(seen[str(data.name)])
             if not np.isfinite(taken).all():
                 raise OnnxPruneError(
@@ -104,10 +129,69 @@ def measure(
                 continue
             picked = form.some(given.shape, positions, random)
             sums.add(form.rows(taken, given.shape, picked))
-        if sums.seen:
-            found[str(node.name)] = sums.moments(form)
+        arrays = sums.moments()
+        pages.put(*key, arrays=arrays)
+        found |= _named(node, form, arrays)
     walk.close()
-    return Statistics(found, calibration.samples, calibration.origin)
+    pairs = find_pairs(graph, calibration, memory, pages)
+    return Statistics(found, calibration.samples, calibration.origin, pairs)
+
+
+def measured(journal: Journal | None, graph: Graph, calibration: Calibration) -> Pages:
+    """Where a journal keeps what is measured of a graph."""
+    if journal is None:
+        return Pages()
+    return journal.pages("measured", identity(graph), calibration.digest())
+
+
+def find_pairs(graph: Graph, calibration: Calibration, memory: int, pages: Pages) -> list[QueryKey]:
+    """Queries and keys, as `onnxprune.calibration.query_key.measure_pairs` finds them, kept.
+
+    Args:
+        graph: The graph.
+        calibration: Inputs.
+        memory: Bytes of activations that may lie in memory; what is beyond goes to disk.
+        pages: Where they are kept; those that are kept already are not measured again.
+
+    Raises:
+        OnnxPruneError: If the graph does not run with the inputs.
+    """
+    known = pages.get("queries and keys")
+    if known is not None:
+        return _unpacked(known)
+    pairs = measure_pairs(graph, calibration, memory)
+    pages.put("queries and keys", arrays=_packed(pairs))
+    return pairs
+
+
+def picker(seed: int, node: ir.Node) -> np.random.Generator:
+    """What picks the rows of a node, the same ones whatever was picked before."""
+    return np.random.default_rng([seed, *str(node.name).encode()])
+
+
+def _named(
+    node: ir.Node, form: Linear, arrays: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, Moments]:
+    """A node's moments by its name; nothing where it saw nothing."""
+    return {str(node.name): Moments(form, **arrays)} if arrays else {}
+
+
+def _packed(pairs: Sequence[QueryKey]) -> dict[str, npt.NDArray[Any]]:
+    """Queries and keys as arrays."""
+    return {
+        f"{i} {part.name}": np.asarray(getattr(pair, part.name))
+        for i, pair in enumerate(pairs)
+        for part in fields(QueryKey)
+    }
+
+
+def _unpacked(arrays: Mapping[str, npt.NDArray[Any]]) -> list[QueryKey]:
+    """The reverse."""
+    parts: dict[str, dict[str, Any]] = {}
+    for key, array in arrays.items():
+        place, _, name = key.partition(" ")
+        parts.setdefault(place, {})[name] = array if array.ndim else array.item()
+    return [QueryKey(**values) for values in parts.values()]
 
 
 def _mixing(node: ir.Node, graph: Graph) -> Linear | None:
@@ -146,11 +230,6 @@ class _Sums:
         self._products = products
         self._samples = 0
 
-    @property
-    def seen(self) -> bool:
-        """Whether there were any rows."""
-        return self._samples > 0
-
     def add(self, rows: npt.NDArray[np.floating]) -> None:
         """Take (groups, n, columns) rows."""
         rows = rows.astype(np.promote_types(rows.dtype, np.float32))  # half precision overflows
@@ -167,12 +246,15 @@ class _Sums:
         if self._products:
             self._gram += moved.swapaxes(1, 2) @ moved
 
-    def moments(self, form: Linear) -> Moments:
-        """What the sums tell."""
+    def moments(self) -> dict[str, Doubles]:
+        """What the sums tell, as `Moments` has it; nothing if there were no rows."""
+        if not self._samples:
+            return {}
         first, second = self._first / self._samples, self._second / self._samples
         mean = first + self._shift[:, 0]
-        covariance = None
-        if self._products:
-            covariance = self._gram / self._samples - first[:, :, None] * first[:, None, :]
         square = np.maximum(second - first**2, 0) + mean**2
-        return Moments(form, mean, square, self._present / self._samples, covariance)
+        found = {"mean": mean, "square": square, "present": self._present / self._samples}
+        if self._products:
+            across = first[:, :, None] * first[:, None, :]
+            found["covariance"] = self._gram / self._samples - across
+        return found

@@ -25,7 +25,7 @@ class DataOptions:
     """What a user said of data.
 
     Attributes:
-        source: A path, ``noise`` or ``uniform``.
+        source: A path, ``noise``, ``uniform`` or ``pink``.
         samples: How many to draw, None for all.
         seed: Of the draw.
         batch: How many samples a batch has.
@@ -146,7 +146,11 @@ OTHERS = {
         metavar="N",
         help="Draw so many samples at random. All by default, 256 of noise.",
     ),
-    "seed": click.option("--seed", type=int, help="Of the draw, and of noise; 0 by default."),
+    "seed": click.option(
+        "--seed",
+        type=int,
+        help="Of the draw, of noise, and of what else is random; 0 by default.",
+    ),
     "batch": click.option(
         "--batch",
         type=int,

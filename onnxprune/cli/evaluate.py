@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
 from onnxprune.cli.calibration import DataOptions, data_options
-from onnxprune.cli.shared import emit, format_option, model_argument, progress
-from onnxprune.errors import plain
+from onnxprune.cli.shared import bar, emit, format_option, model_argument, progress
 
 
 @click.command("evaluate")
@@ -55,23 +51,6 @@ def command(
 
         dataset = data.dataset(load(model))
         known = None if labels is None else read_labels(labels, dataset)
-    with _bar(f"evaluating {model}", dataset.samples) as on_batch:
-        found = evaluate(
-            model, dataset, known, against, output=output, axis=axis, on_batch=on_batch
-        )
+    with bar(f"evaluating {model}", dataset.samples) as show:
+        found = evaluate(model, dataset, known, against, output=output, axis=axis, on_batch=show)
     emit(form, evaluation_report(model, found, against), evaluation_text)
-
-
-@contextlib.contextmanager
-def _bar(message: str, total: int) -> Iterator[Callable[[int], object] | None]:
-    """A bar on standard error that advances by numbers of samples; only on a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.text import Text
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Text(plain(message)).markup, total=total)
-        yield lambda count: bar.advance(task, count)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import click
 import msgspec
 
 from onnxprune.cli.calibration import DataOptions, data_options
-from onnxprune.cli.shared import emit, format_option, progress
+from onnxprune.cli.shared import bar, emit, format_option, progress
 from onnxprune.errors import MissingExtra, plain
 
 
@@ -80,14 +77,16 @@ def command(
         finetune = _wing().finetune
         small, whole = load(pruned), load(teacher)
         dataset = data.dataset(whole)
-    with _bar(f"training {output}") as observe:
+    with bar(f"training {output}") as show:
         found = finetune(
             *(small, whole, dataset),
             epochs=epochs,
             lr=lr,
             freeze=freeze,
             seed=data.seed,
-            observe=observe,
+            observe=lambda step, steps, loss: show(
+                completed=step, total=steps, more=f", loss {loss:.3g}"
+            ),
         )
     files = save(found.graph, output, force=force)
     report = FinetuneReport(
@@ -121,21 +120,3 @@ def _text(report: FinetuneReport) -> str:
         "written": ", ".join(report.files),
     }
     return "\n".join(plain(f"{name:<11} {value}") for name, value in lines.items())
-
-
-@contextlib.contextmanager
-def _bar(message: str) -> Iterator[Callable[[int, int, float], object] | None]:
-    """A bar on standard error that tells the loss after every step; only on a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        text = escape(plain(message))
-        task = bar.add_task(text, total=None)
-        yield lambda step, steps, loss: bar.update(
-            task, completed=step, total=steps, description=f"{text}, loss {loss:.3g}"
-        )

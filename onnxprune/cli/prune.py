@@ -10,7 +10,14 @@ import click
 from click.core import ParameterSource
 
 from onnxprune.cli.calibration import DataOptions, data_options
-from onnxprune.cli.recover import choose_by, read_samples, recover, refit_option
+from onnxprune.cli.recover import (
+    choose_by,
+    merged,
+    read_samples,
+    recover,
+    refit_option,
+    work_option,
+)
 from onnxprune.cli.shared import (
     allow_io_option,
     emit,
@@ -42,7 +49,8 @@ _GUIDES = [
     click.option(
         "--importance",
         metavar="NAME",
-        help="What channels are worth; l1 by default, obs with --calibration unless that is noise.",
+        help="What channels are worth; l1 by default, obs with --calibration unless that is noise "
+        "or uniform.",
     ),
     click.option(
         "--scope",
@@ -68,6 +76,23 @@ _GUIDES = [
         multiple=True,
         metavar="KIND",
         help="Prune only units of channel, head, head-size, group or hidden; repeatable.",
+    ),
+    click.option(
+        "--members",
+        metavar="NAME",
+        help="Which weights of a unit count where weights or gradients are scored: its producers "
+        "(the default), or all, those that take its channels too.",
+    ),
+    click.option(
+        "--reduction",
+        metavar="NAME",
+        help="How their scores become one: mean (the default), sum, max, prod or first.",
+    ),
+    click.option(
+        "--normalisation",
+        metavar="NAME",
+        help="How scores of different units become comparable with --scope global: mean (the "
+        "default), sum, max, median, standard, gaussian, lamp or none.",
     ),
     click.option("--min-ratio", "at_least", type=float, help="Keep this fraction of every unit."),
     click.option("--max-ratio", "at_most", type=float, help="Keep no more of any unit."),
@@ -99,10 +124,9 @@ def _guide(asked: dict[str, Any], choices: Path | None) -> dict[str, Any]:
 
         return {"budget": [Budget(*share) for share in shares.items()], **given}
     if given:
-        raise click.UsageError(
-            "--importance, --scope, --only, --protect, --kind, --min-ratio, --max-ratio and "
-            "--round-to guide a choice; --choices leaves none to make."
-        )
+        options = click.get_current_context().command.params
+        told = ", ".join(option.opts[0] for option in options if option.name in given)
+        raise click.UsageError(f"{told} would guide a choice; --choices leaves none to make.")
     return {}
 
 
@@ -114,6 +138,7 @@ def _guide(asked: dict[str, Any], choices: Path | None) -> dict[str, Any]:
 @click.option("--save-choices", type=click.Path(path_type=Path), help="Write what was kept there.")
 @data_options("--calibration")
 @refit_option
+@work_option
 @feeds_option
 @reference_option
 @click.option("--no-verify", is_flag=True, help="Do not run the result.")
@@ -129,6 +154,7 @@ def command(
     save_choices: Path | None,
     data: DataOptions | None,
     method: str | None,
+    work: Path | None,
     feeds: Path | None,
     reference: str,
     no_verify: bool,
@@ -153,12 +179,14 @@ def command(
         _check_targets(output, save_choices, force)
         inputs = read_feeds(feeds)
         units = find_units(model, untie=untie, allow_io=allow_io)
-        samples = read_samples(data, units.graph, method)
+        samples = read_samples(data, units.graph, method, work)
     chosen = choose_by(units, guide, samples) if guide else None
     with progress(f"pruning {model}"):
         pruned, calibration = prune(units, choices), None
     if samples is not None:
         pruned, calibration = recover(units, pruned, samples, chosen)
+    elif method == "merge":
+        pruned, calibration = merged(units, pruned, chosen)
     with progress(f"verifying {output}"):
         verdict = None if no_verify else verify(units, pruned, None, inputs, reference)
     proven = verdict is None or verdict.passed

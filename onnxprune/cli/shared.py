@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxprune.errors import OnnxPruneError, plain
+from onnxprune.errors import plain
 
 if TYPE_CHECKING:
     from onnxprune.runtime.feeds import Feeds
 
 __all__ = [
     "allow_io_option",
+    "bar",
     "emit",
     "feeds_option",
     "format_option",
@@ -99,18 +100,51 @@ def progress(message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def tracking(message: str) -> Iterator[Callable[[Sequence[Any]], Iterable[Any]]]:
-    """Show on a terminal how far a sequence is, which what is given wraps; elsewhere nothing."""
+def bar(message: str, total: int | None = None) -> Iterator[Callable[..., object]]:
+    """Show on a terminal how far something is; elsewhere show nothing.
+
+    Args:
+        message: What is done.
+        total: How much there is to do, None if that is told later.
+
+    Yields:
+        A function ``show(count, completed=, total=, more=)``: how much more is done, or how much
+        by now, of how much, and what follows the message.
+    """
     if not sys.stderr.isatty():
-        yield lambda items: items
+        yield lambda *_, **__: None
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape(plain(message)), total=None)
-        yield lambda items: bar.track(items, total=len(items), task_id=task)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(escape(plain(message)), total=total)
+
+        def show(
+            count: int | None = None,
+            completed: int | None = None,
+            total: int | None = None,
+            more: str = "",
+        ) -> None:
+            text = escape(plain(message + more))
+            progress.update(task, advance=count, completed=completed, total=total, description=text)
+
+        yield show
+
+
+@contextlib.contextmanager
+def tracking(message: str) -> Iterator[Callable[[Sequence[Any]], Iterable[Any]]]:
+    """Show on a terminal how far a sequence is, which what is given wraps; elsewhere nothing."""
+    with bar(message) as show:
+
+        def track(items: Sequence[Any]) -> Iterator[Any]:
+            show(total=len(items), completed=0)
+            for item in items:
+                yield item
+                show(1)
+
+        yield track
 
 
 def read_feeds(path: Path | None) -> Feeds | None:
@@ -121,17 +155,6 @@ def read_feeds(path: Path | None) -> Feeds | None:
     """
     if path is None:
         return None
-    import zipfile
+    from onnxprune.calibration.arrays import npz_names, open_npz
 
-    import numpy as np
-
-    advice = "write it with numpy.savez(path, name=array), one array for each input"
-    try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except OSError as error:
-        raise OnnxPruneError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except zipfile.BadZipFile as error:
-        raise OnnxPruneError(f"{path}: not a .npz file; {advice}") from error
-    except Exception as error:  # whatever a damaged member makes numpy and zlib raise
-        raise OnnxPruneError(f"{path}: damaged, or no plain arrays ({error}); {advice}") from error
+    return open_npz(path, npz_names(path))

@@ -20,7 +20,7 @@ from onnxprune.graph.picks import pick_from_parts
 from onnxprune.graph.sequences import hidden_splits
 from onnxprune.graph.sweep import release_lost
 
-__all__ = ["FOLDED", "fold"]
+__all__ = ["FOLDED", "RANDOM", "fold"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +44,16 @@ A shape may grow out of nothing; tables that are computed from a range stay comp
 _MOST_WORK = 1 << 16
 """Elements that may go into and come out of an operator that is not cheap per element."""
 
-_RANDOM = {"RandomUniform", "RandomNormal", "RandomUniformLike", "RandomNormalLike"}
-_KEPT = frozenset(
-    _RANDOM
-    | {"Multinomial", "Bernoulli", "Dropout"}
-    | {"ConstantOfShape", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+RANDOM = frozenset(
+    {"RandomUniform", "RandomNormal", "RandomUniformLike", "RandomNormalLike"}
+    | {"Multinomial", "Bernoulli"}
 )
+"""What draws numbers, another time others."""
+
+_KEPT = RANDOM | {
+    *("Dropout", "ConstantOfShape"),
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+}
 """Not folded: results that differ between runs, or say more than the tensor they would become."""
 
 # fmt: off

@@ -13,7 +13,7 @@ from onnxprune.calibration.statistics import Moments, Statistics
 from onnxprune.importance.evidence import Evidence
 from onnxprune.units import Channel, MutableChannelUnit
 
-__all__ = ["Consumer", "consumers", "unmeasured"]
+__all__ = ["Consumer", "consumers", "pair_errors", "unmeasured"]
 
 Doubles = npt.NDArray[np.float64]
 
@@ -69,6 +69,21 @@ def consumers(unit: MutableChannelUnit, statistics: Statistics) -> Iterator[Cons
 def unmeasured(unit: MutableChannelUnit, evidence: Evidence) -> Doubles:
     """(num_channels,) scores of a unit whose consumers are no products: the size of its weights."""
     return evidence.reduced(unit, lambda weights: np.square(weights).mean(axis=1))
+
+
+def pair_errors(unit: MutableChannelUnit, statistics: Statistics) -> Doubles | None:
+    """(num_channels,) what products of queries and keys lose with 1, 2, ... channels of heads.
+
+    None where the channels of the unit are not those of heads of such pairs.
+    """
+    found = [
+        pair.errors()
+        for pair in statistics.pairs
+        for channel in unit.output_related
+        if channel.node == pair.query and channel.num_channels == pair.queries.shape[1]
+        if (np.isin(pair.queries, channel.positions[0]).sum(axis=1) == 1).all()
+    ]
+    return np.sum(found, axis=0) if found else None
 
 
 def _by_group(

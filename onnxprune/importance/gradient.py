@@ -6,6 +6,7 @@ torch wing, found through its entry point, so that nothing here imports torch.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -36,12 +37,19 @@ def measure_gradients(units: Units, calibration: Calibration) -> Gradients:
         calibration: The inputs.
 
     Raises:
-        MissingExtra: If nobody can: the torch extra is not installed.
+        MissingExtra: If nobody can: torch is not installed, or this package was installed before
+            it had an entry point for it.
         OnnxPruneError: If the model cannot be differentiated.
     """
     for name in GRADIENTS:
         return GRADIENTS.get(name)(units, calibration)
-    raise MissingExtra('Gradients need torch; install it with: pip install "onnxprune[torch]"')
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtra('Gradients need torch; install it with: pip install "onnxprune[torch]"')
+    raise MissingExtra(
+        f"Gradients need torch, which is installed, but the installed onnxprune is of an older "
+        f"version or damaged: its entry point 'onnxprune.{GRADIENTS.kind}' is missing or does not "
+        f"load; install it again with: pip install --force-reinstall --no-deps onnxprune"
+    )
 
 
 @importance("taylor", needs="gradients")

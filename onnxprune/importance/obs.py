@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from onnxprune.importance.consumers import Consumer, consumers, unmeasured
+from onnxprune.axes.atoms import Ids
+from onnxprune.importance.consumers import Consumer, consumers, pair_errors, unmeasured
 from onnxprune.importance.evidence import Evidence
 from onnxprune.importance.registry import importance
 from onnxprune.units import MutableChannelUnit
@@ -26,11 +27,15 @@ def obs(unit: MutableChannelUnit, evidence: Evidence) -> Doubles:
     they can, and so on: optimal brain surgeon in blocks (Hassibi & Stork, NIPS 1992; Kurtic et al.,
     ZipLM, NeurIPS 2023, https://arxiv.org/abs/2302.04089), summed over all consumers of a unit.
     The score of a channel is the error so far when it goes, so sorted scores are an error curve.
+    Queries and keys of fewer channels can be mixtures of all that there are, so only the number of
+    channels counts there, not which of them go.
     """
     assert evidence.statistics is not None
     surgeons = [_Surgeon(consumer) for consumer in consumers(unit, evidence.statistics)]
+    errors = pair_errors(unit, evidence.statistics)
     if not surgeons:
-        return unmeasured(unit, evidence)
+        scores = unmeasured(unit, evidence)
+        return scores if errors is None else errors[_ranks(scores)]
     left = np.ones(unit.num_channels, bool)
     scores, error = np.zeros(unit.num_channels), 0.0
     for _ in range(unit.num_channels):
@@ -43,7 +48,11 @@ def obs(unit: MutableChannelUnit, evidence: Evidence) -> Doubles:
         left[channel] = False
         for surgeon in surgeons:
             surgeon.remove(channel)
-    return scores
+    return scores if errors is None else scores + errors[_ranks(scores)]
+
+
+def _ranks(scores: Doubles) -> Ids:
+    return np.argsort(np.argsort(scores, kind="stable"))
 
 
 class _Surgeon:

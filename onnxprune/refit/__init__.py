@@ -1,5 +1,6 @@
 """Recovery without training: weights fitted anew to what the original computes."""
 
+from onnxprune.refit.merge import merge
 from onnxprune.refit.methods import METHODS
 from onnxprune.refit.refit import Options, Refit, refit
 from onnxprune.refit.sensitivity import sensitivity
@@ -13,6 +14,7 @@ __all__ = [
     "Refit",
     "find_sites",
     "marks",
+    "merge",
     "refit",
     "sensitivity",
     "write",

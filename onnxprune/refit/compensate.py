@@ -9,7 +9,8 @@ from onnxprune.axes.cut import Cut
 from onnxprune.calibration.statistics import Moments, Statistics
 from onnxprune.graph import Graph, with_shapes
 from onnxprune.refit.normal import solved
-from onnxprune.refit.sites import Site, bias_of, dense_matrix, find_sites
+from onnxprune.refit.sites import Site, bias_of, dense_matrix, find_sites, small_matrix
+from onnxprune.refit.turn import find_turns
 from onnxprune.refit.write import write
 from onnxprune.rewrite import plan
 from onnxprune.units import Units
@@ -36,22 +37,29 @@ def compensate(units: Units, pruned: Graph, statistics: Statistics) -> Graph:
     """
     model = pruned.model.clone()
     small, cut, slices = with_shapes(model, pruned.source), units.cut(), plan(units).slices
-    for site in find_sites(units, small):
+    for site in find_sites(units, small, find_turns(units, statistics.pairs)):
         moments = statistics.moments.get(str(site.dense.name))
         stays = None if moments is None else _columns(units, cut, site, moments)
-        if moments is None or moments.covariance is None or stays is None or not site.alone:
+        offset = np.zeros(0)
+        if moments is not None and moments.covariance is not None and stays is not None:
+            if not site.alone:
+                continue
+            whole, parts = dense_matrix(site, slices), []
+            for mean, covariance, matrix, kept in zip(
+                moments.mean, moments.covariance, whole, stays, strict=True
+            ):
+                across = covariance[np.ix_(kept, ~kept)] @ matrix[~kept]
+                parts.append(matrix[kept] + solved(covariance[np.ix_(kept, kept)], across, _RIDGE))
+                offset = np.append(offset, mean @ matrix - mean[kept] @ parts[-1])
+            found = np.stack(parts)
+        elif site.turn is not None:
+            found = small_matrix(site, slices)
+            offset = np.zeros(found.shape[2])
+        else:
             continue
-        whole, offset = dense_matrix(site, slices), np.zeros(0)
-        parts = []
-        for mean, covariance, matrix, kept in zip(
-            moments.mean, moments.covariance, whole, stays, strict=True
-        ):
-            across = covariance[np.ix_(kept, ~kept)] @ matrix[~kept]
-            parts.append(matrix[kept] + solved(covariance[np.ix_(kept, kept)], across, _RIDGE))
-            offset = np.append(offset, mean @ matrix - mean[kept] @ parts[-1])
         old = site.weight.const_value
         assert old is not None
-        fitted = site.form.stored(np.stack(parts), old.shape.numpy())
+        fitted = site.form.stored(found, old.shape.numpy())
         write(model, [(site.small, site.form.weight)], fitted, "one-shot")
         if site.bias is not None:
             write(model, [site.bias], bias_of(site) + offset, "one-shot")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onnxprune.axes.atoms import Ids
-from onnxprune.refit.normal import NormalEquations
+from onnxprune.refit.dual import equations
 from onnxprune.refit.rectified import Rectified
 from onnxprune.refit.sites import Site
 from onnxprune.registry import Registry
@@ -53,6 +53,7 @@ class Method(ABC):
         dense: (groups, columns, results) its matrix in the original, the results sliced.
         small: (groups, columns, results) the same with sliced columns too.
         ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance.
+        limit: Of more columns than these no products are summed up, but rows kept.
     """
 
     sequential = False
@@ -61,10 +62,16 @@ class Method(ABC):
     sums = False
     """Whether it makes up for the error of what else goes into a sum."""
 
-    def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
+    turns = False
+    """Whether queries and keys of fewer channels are to be mixtures of all that there were."""
+
+    def __init__(
+        self, site: Site, dense: Doubles, small: Doubles, ridge: float, limit: int
+    ) -> None:
         self.form = site.form
-        self.dense, self.small, self.ridge = dense, small, ridge
-        self.equations = NormalEquations(centred=site.bias is not None and site.alone)
+        self.dense, self.small, self.ridge, self.limit = dense, small, ridge, limit
+        centred = site.bias is not None and site.alone
+        self.equations = equations(small.shape[1], limit, centred)
 
     @classmethod
     def why_not(cls, site: Site) -> str | None:
@@ -106,10 +113,13 @@ class Sequential(Method):
 
     sequential = True
     sums = True
+    turns = True
 
-    def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
-        super().__init__(site, dense, small, ridge)
-        self._rectified = Rectified() if site.rectified else None
+    def __init__(
+        self, site: Site, dense: Doubles, small: Doubles, ridge: float, limit: int
+    ) -> None:
+        super().__init__(site, dense, small, ridge, limit)
+        self._rectified = Rectified(limit) if site.rectified else None
 
     def add(self, seen: Seen) -> None:
         """Take a batch."""
@@ -132,6 +142,8 @@ class OneShot(Method):
     OSSCAR (Meng et al., ICML 2024, https://arxiv.org/abs/2403.12983) with an offset.
     """
 
+    turns = True
+
     def add(self, seen: Seen) -> None:
         """Take a batch."""
         self.fed(seen.sliced, seen)
@@ -147,6 +159,8 @@ class Mean(OneShot):
 
     VBP (https://arxiv.org/abs/2507.12988).
     """
+
+    turns = False
 
     def solve(self) -> tuple[Doubles, Doubles]:
         """The sliced matrix and the offset that goes with it."""
@@ -169,8 +183,7 @@ class Affine(Method):
 
     def solve(self) -> tuple[Doubles, Doubles]:
         """The sliced matrix times a factor for each result, and the offset that goes with it."""
-        covariance, wanted = self.equations.covariance(), self.equations.variance()
-        given = np.einsum("gko,gkl,glo->go", self.small, covariance, self.small, optimize=True)
+        given, wanted = self.equations.spread(self.small), self.equations.variance()
         dead = given <= 1e-12 * wanted.max(initial=1e-300)
         factor = np.where(dead, 1, np.sqrt(wanted / np.where(dead, 1, given)))
         self.small = self.small * factor[:, None, :]
@@ -185,9 +198,11 @@ class Channel(Method):
     not centred, without an offset.
     """
 
-    def __init__(self, site: Site, dense: Doubles, small: Doubles, ridge: float) -> None:
-        super().__init__(site, dense, small, ridge)
-        self.equations = NormalEquations(centred=False)
+    def __init__(
+        self, site: Site, dense: Doubles, small: Doubles, ridge: float, limit: int
+    ) -> None:
+        super().__init__(site, dense, small, ridge, limit)
+        self.equations = equations(small.shape[1] // self.form.owned, limit, centred=False)
 
     @classmethod
     def why_not(cls, site: Site) -> str | None:

@@ -1,22 +1,23 @@
-"""Least squares by its normal equations, fed batch by batch."""
+"""Least squares by normal equations, fed batch by batch."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NormalEquations"]
+__all__ = ["DIGITS", "Equations", "NormalEquations", "solved"]
 
-_DIGITS = 1e-6
+DIGITS = 1e-6
 """The least ridge: below it, float32 does not tell a column from a sum of others."""
 
 Array = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
 
 
-class NormalEquations:
+class Equations(ABC):
     """Finds the matrix, and the offset, that make rows into results with the least square error.
 
     What is summed is in float64, of differences from the first batch's means, so that a mean far
@@ -40,9 +41,8 @@ class NormalEquations:
         self.samples += rows.shape[1]
         self._rows += x.sum(1, dtype=np.float64)
         self._results += y.sum(1, dtype=np.float64)
-        self._gram += x.swapaxes(1, 2) @ x
-        self._cross += x.swapaxes(1, 2) @ y
         self._squares += np.square(y).sum(1, dtype=np.float64)
+        self._take(x, y)
 
     def _start(self, rows: Array, results: Array) -> None:
         (groups, _, columns), outs = rows.shape, results.shape[-1]
@@ -53,15 +53,19 @@ class NormalEquations:
             self._result_shift = np.zeros_like(self._result_shift)
         self._rows = np.zeros((groups, columns))
         self._results = np.zeros((groups, outs))
-        self._gram = np.zeros((groups, columns, columns))
-        self._cross = np.zeros((groups, columns, outs))
         self._squares = np.zeros((groups, outs))
 
-    def covariance(self) -> Doubles:
-        """(groups, columns, columns) of the rows; mean products where there is no offset."""
-        gram = self._gram / self.samples
-        mean = self._rows / self.samples
-        return gram - mean[:, :, None] * mean[:, None, :] if self._centred else gram
+    @abstractmethod
+    def _take(self, rows: Array, results: Array) -> None:
+        """Take rows and results less what they are shifted by."""
+
+    @abstractmethod
+    def _step(self, matrix: Doubles, ridge: float) -> Doubles:
+        """What is to be added to a (groups, columns, results) matrix that is kept to."""
+
+    @abstractmethod
+    def spread(self, matrix: Doubles) -> Doubles:
+        """(groups, results) the variance of what a matrix makes of the rows, as `variance`."""
 
     def variance(self) -> Doubles:
         """(groups, results) of the results; mean squares where there is no offset."""
@@ -75,18 +79,50 @@ class NormalEquations:
             prior: The matrix that is kept to where the rows do not tell.
             ridge: How firmly, as a part of the rows' mean variance; infinite for nothing else.
         """
-        mean_row, mean_result = self._rows / self.samples, self._results / self.samples
+        matrix = prior.astype(np.float64)
+        if math.isfinite(ridge):
+            matrix += self._step(matrix, ridge)
+        means = self._rows / self.samples + self._row_shift[:, 0]
+        given = self._results / self.samples + self._result_shift[:, 0]
+        return matrix, given - np.einsum("gk,gko->go", means, matrix)
+
+
+class NormalEquations(Equations):
+    """Sums up the products of all columns: their square in memory, however many rows there are."""
+
+    def _start(self, rows: Array, results: Array) -> None:
+        super()._start(rows, results)
+        (groups, _, columns), outs = rows.shape, results.shape[-1]
+        self._gram = np.zeros((groups, columns, columns))
+        self._cross = np.zeros((groups, columns, outs))
+
+    def _take(self, rows: Array, results: Array) -> None:
+        self._gram += rows.swapaxes(1, 2) @ rows
+        self._cross += rows.swapaxes(1, 2) @ results
+
+    def covariance(self) -> Doubles:
+        """(groups, columns, columns) of the rows; mean products where there is no offset."""
+        gram = self._gram / self.samples
+        mean = self._rows / self.samples
+        return gram - mean[:, :, None] * mean[:, None, :] if self._centred else gram
+
+    def spread(self, matrix: Doubles) -> Doubles:
+        """(groups, results) the variance of what a matrix makes of the rows, as `variance`."""
+        given = self.covariance() @ matrix
+        return np.asarray(np.einsum("gko,gko->go", matrix, given))
+
+    def _step(self, matrix: Doubles, ridge: float) -> Doubles:
         cross = self._cross / self.samples
         if self._centred:
+            mean_row, mean_result = self._rows / self.samples, self._results / self.samples
             cross = cross - mean_row[:, :, None] * mean_result[:, None, :]
-        covariance = self.covariance()
-        matrix = prior.astype(np.float64)
-        for group, gram in enumerate(covariance if math.isfinite(ridge) else ()):
-            rest = cross[group] - gram @ matrix[group]
-            matrix[group] += solved(gram, rest, ridge)
-        means = mean_row + self._row_shift[:, 0]
-        offset = mean_result + self._result_shift[:, 0] - np.einsum("gk,gko->go", means, matrix)
-        return matrix, offset
+        grams = self.covariance()
+        return np.stack(
+            [
+                solved(gram, right - gram @ part, ridge)
+                for gram, right, part in zip(grams, cross, matrix, strict=True)
+            ]
+        )
 
 
 def solved(gram: Doubles, right: Doubles, ridge: float) -> Doubles:
@@ -100,7 +136,7 @@ def solved(gram: Doubles, right: Doubles, ridge: float) -> Doubles:
     if not alive.any():
         return solution
     inner = gram[np.ix_(alive, alive)]
-    damping = max(ridge, _DIGITS) * float(variance[alive].mean())
+    damping = max(ridge, DIGITS) * float(variance[alive].mean())
     while True:
         try:
             factor = np.linalg.cholesky(inner + damping * np.eye(len(inner)))

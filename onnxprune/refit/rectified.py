@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from onnxprune.refit.normal import NormalEquations
+from onnxprune.refit.dual import equations
 
 __all__ = ["Rectified"]
 
@@ -26,9 +26,13 @@ class Rectified:
     it becomes its own target, and the equations are solved again (majorisation of the squared error
     behind the ReLU; the problem is that of Zhang et al., CVPR 2015,
     https://arxiv.org/abs/1411.4229).
+
+    Args:
+        limit: Of more columns than these no products are summed up, but rows kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._kept: list[tuple[Array, Array, Array | None]] = []
         self._bytes = 0
 
@@ -56,12 +60,12 @@ class Rectified:
             ridge: How firmly, as a part of the rows' mean variance.
         """
         for _ in range(_ROUNDS):
-            equations = NormalEquations()
+            found = equations(matrix.shape[1], self._limit)
             weights, shift = matrix.astype(np.float32), offset[:, None].astype(np.float32)
             for rows, results, addend in self._kept:
                 more = 0 if addend is None else addend
                 given = rows @ weights + shift + more
                 wanted = np.where(results > 0, results, np.minimum(given, 0)) - more
-                equations.add(rows, wanted)
-            matrix, offset = equations.solve(prior, ridge)
+                found.add(rows, wanted)
+            matrix, offset = found.solve(prior, ridge)
         return matrix, offset

@@ -14,15 +14,18 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.calibration import Calibration
+from onnxprune.calibration.statistics import find_pairs, measured, picker
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.ops import linear_of
 from onnxprune.refit.methods import METHODS, Method, Seen
-from onnxprune.refit.sites import Site, bias_of, dense_matrix, find_sites, sliced
+from onnxprune.refit.sites import Site, bias_of, dense_matrix, find_sites, sliced, small_matrix
+from onnxprune.refit.turn import find_turns
 from onnxprune.refit.write import write
 from onnxprune.rewrite import plan
+from onnxprune.runtime.journal import Journal, Pages, identity
+from onnxprune.runtime.replay import Replay
 from onnxprune.runtime.store import Store
-from onnxprune.runtime.walk import Walk
 from onnxprune.units import Units
 
 __all__ = ["Options", "Refit", "refit"]
@@ -33,6 +36,7 @@ _CLOSE = 1e-2
 
 Array = npt.NDArray[Any]
 Track = Callable[[Sequence[Site]], Iterable[Site]]
+Step = tuple[int, Sequence[ir.Value]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class Options:
         seed: What picks them.
         memory: Bytes of activations that may lie in memory; what is beyond goes to disk.
         sums: Whether what goes into a residual sum makes up for the error of the other addend.
-        columns: Weights of more columns stay as they are sliced: their statistics take the square.
+        columns: Of weights of more columns no products are summed up, whose memory is their square,
+            but rows kept, as many as fit into half a gigabyte.
     """
 
     method: str = "sequential"
@@ -90,6 +95,7 @@ def refit(
     calibration: Calibration,
     options: Options | None = None,
     track: Track = lambda sites: sites,
+    journal: Journal | None = None,
 ) -> Refit:
     """Fit the weights of a smaller model, so that it computes what the original does.
 
@@ -104,6 +110,8 @@ def refit(
         calibration: Inputs.
         options: How; the defaults if None.
         track: Wraps the nodes to show how far it is.
+        journal: Where the solutions are kept, node by node; what the same refit left there already
+            is not solved again.
 
     Returns:
         The smaller model with its new weights, and what was done.
@@ -115,13 +123,17 @@ def refit(
     method = METHODS.get(options.method)
     model = pruned.model.clone()
     small = with_shapes(model, pruned.source)
-    sites = find_sites(units, small)
+    pages, pairs = _pages(journal, units, pruned, calibration, options), []
+    if method.turns:
+        known = measured(journal, units.graph, calibration)
+        pairs = find_pairs(units.graph, calibration, options.memory, known)
+    sites = find_sites(units, small, find_turns(units, pairs))
     if not (options.sums and method.sums):
         sites = [replace(site, target=site.given, other=None) for site in sites]
     if not method.sequential:  # what takes as much as before would get the weight that it has
         cut = units.cut()
-        sites = [site for site in sites if any(True for _ in cut.axes(site.dense_data))]
-    fitter = _Fitter(units, small, sites, calibration, method, options)
+        sites = [s for s in sites if s.turn is not None or any(cut.axes(s.dense_data))]
+    fitter = _Fitter(units, small, sites, calibration, method, options, pages)
     for site in track(sites):
         fitter.fit(site, [other for other in sites if other.weight is site.weight])
     fitter.close()
@@ -142,6 +154,7 @@ class _Fitter:
         calibration: Calibration,
         method: type[Method],
         options: Options,
+        pages: Pages,
     ) -> None:
         self._cut, self._slices = units.cut(), plan(units).slices
         self._method = method
@@ -151,9 +164,10 @@ class _Fitter:
         self._store = Store(options.memory)
         self._stops = _stops(units.graph, sites)
         until = {value: stop for site, stop in self._stops.items() for value in site.seen}
-        self._dense = Walk(units.graph, calibration, self._store, until)
-        self._small = Walk(small, calibration if method.sequential else (), self._store)
-        self._random = np.random.default_rng(options.seed)
+        self._dense = Replay(units.graph, calibration, self._store, until)
+        self._small = Replay(small, calibration if method.sequential else (), self._store)
+        self._pages = pages
+        self._known: dict[ir.Value, dict[str, Array] | None] = {}
         self._methods: dict[ir.Value, Method] = {}
         self.fitted: list[str] = []
         self.left: dict[str, str] = {}
@@ -165,37 +179,75 @@ class _Fitter:
 
     def fit(self, site: Site, sharing: Sequence[Site]) -> None:
         """Fit the weight of a node; one that several share after the last of them."""
-        name = str(site.small.name)
-        if (reason := self._gather(site)) is not None:
-            self.left[name] = reason
+        name = str(sharing[-1].small.name)
+        if site is sharing[0]:
+            self._known[site.weight] = self._pages.get(name)
+        known = self._known[site.weight]
+        if known is not None:
+            self._pass_by(site)
+        elif (reason := self._gather(site)) is not None:
+            self.left[str(site.small.name)] = reason
         if site is not sharing[-1]:
             return
-        method = self._methods.pop(site.weight, None)
+        del self._known[site.weight]
+        if known is None:
+            known = self._solved(site, sharing)
+            self._pages.put(name, arrays=known)
+        self._put(site, sharing, known)
+
+    def _solved(self, site: Site, sharing: Sequence[Site]) -> dict[str, Array]:
+        """The weight and the offset of a node, as far as they are found, and why not."""
+        names = [str(other.small.name) for other in sharing]
+        method, weight = self._methods.pop(site.weight, None), site.weight.const_value
         if method is None:
-            self.left.setdefault(name, "nothing flows through it")
-            return
-        if any(str(other.small.name) in self.left for other in sharing):
-            return
-        matrix, offset = method.solve()
-        weight = site.weight.const_value
+            self.left.setdefault(names[-1], "nothing flows through it")
+        found = {"left": np.array([self.left.get(name, "") for name in names])}
+        if method is None or any(found["left"]):
+            return found
         assert weight is not None
-        model, how = self._graph.model, self._options.method
-        places = [(other.small, other.form.weight) for other in sharing]
-        write(model, places, site.form.stored(matrix, weight.shape.numpy()), how)
+        matrix, offset = method.solve()
+        found["weight"] = site.form.stored(matrix, weight.shape.numpy())
+        if (dtype := weight.dtype.numpy()).kind == "f":  # as it will be written; half of the bytes
+            found["weight"] = found["weight"].astype(dtype)
         if site.bias is not None and offset is not None and len(sharing) == 1:
-            write(model, [site.bias], offset.reshape(-1), how)
-        self.fitted += [str(other.small.name) for other in sharing]
+            found["offset"] = offset.reshape(-1)
+        return found
+
+    def _put(self, site: Site, sharing: Sequence[Site], found: Mapping[str, Array]) -> None:
+        """Put what was found into the smaller model."""
+        names = [str(other.small.name) for other in sharing]
+        self.left.update((n, str(why)) for n, why in zip(names, found["left"], strict=True) if why)
+        if "weight" not in found:
+            return
+        model, how = self._graph.model, self._options.method
+        write(model, [(other.small, other.form.weight) for other in sharing], found["weight"], how)
+        if site.bias is not None and "offset" in found:
+            write(model, [site.bias], found["offset"], how)
+        self.fitted += names
         if len(sharing) > 1 and self._method.sequential:
             self._small.close()  # what was computed with the weight as it was is no longer true
-            self._small = Walk(self._graph, self._calibration, self._store)
+            self._small = Replay(self._graph, self._calibration, self._store)
+
+    def _steps(self, site: Site) -> tuple[Step, Step]:
+        """How far both models run for a node, and what is seen of them then."""
+        known = [site.data] + ([site.other] if site.other is not None else [])
+        return (self._stops[site], site.seen), (self._small.index(site.small), known)
+
+    def _pass_by(self, site: Site) -> None:
+        """Leave a node that is known; what flows there is only computed if others need it."""
+        dense, small = self._steps(site)
+        self._dense.pass_by(*dense)
+        if self._method.sequential:
+            self._small.pass_by(*small)
 
     def _gather(self, site: Site) -> str | None:
         """Sum up what the fit of a node needs; why that cannot be, None if it can."""
-        dense = self._dense.advance(self._stops[site], site.seen)
-        known = [site.data] + ([site.other] if site.other is not None else [])
+        self._random = picker(self._options.seed, site.small)
+        place, other = self._steps(site)
+        dense = self._dense.advance(*place)
         small: Iterable[Mapping[str, Array]] = itertools.repeat({})
         if self._method.sequential:
-            small = self._small.advance(self._small.index(site.small), known)
+            small = self._small.advance(*other)
         reason = self._why_not(site)
         for whole, part in zip(dense, small, strict=self._method.sequential):
             if reason is None:
@@ -206,15 +258,16 @@ class _Fitter:
         others = {use.node for use in site.weight.uses()} - {site.small}
         if any(linear_of(node, self._graph) != site.form for node in others):
             return "its weight serves a node that is no such product as well"
-        if _width(site) > self._options.columns:
-            return f"its weight has more than {self._options.columns:,} columns"
         return self._method.why_not(site)
 
     def _add(self, site: Site, whole: Mapping[str, Array], part: Mapping[str, Array]) -> str | None:
         """Take one batch; why it cannot be taken, None if it was."""
         full = whole[str(site.dense_data.name)]
         try:
-            result = sliced(self._cut, site.target, whole[str(site.target.name)])
+            result = whole[str(site.target.name)]
+            if site.turn is not None:
+                result = site.turn(result, site.form.channels)
+            result = sliced(self._cut, site.target, result)
             kept = sliced(self._cut, site.dense_data, full)
         except ValueError as error:
             return str(error)
@@ -240,13 +293,27 @@ class _Fitter:
 
     def _start(self, site: Site) -> Method:
         """A method for a node, with what is left of the original's weight for each result."""
-        small = site.weight.const_value
-        assert small is not None
-        matrix = site.form.matrix(small.numpy()).astype(np.float64)
+        matrix = small_matrix(site, self._slices)
         dense = matrix  # only `channel` reads it, and not where whole groups go
         if site.form.groups == site.dense_form.groups:
             dense = dense_matrix(site, self._slices)
-        return self._method(site, dense, matrix, self._options.ridge)
+        return self._method(site, dense, matrix, self._options.ridge, self._options.columns)
+
+
+def _pages(
+    journal: Journal | None,
+    units: Units,
+    pruned: Graph,
+    calibration: Calibration,
+    options: Options,
+) -> Pages:
+    """Where a journal keeps the solutions of a refit, all of whose conditions are the same."""
+    if journal is None:
+        return Pages()
+    models = identity(units.graph), identity(pruned)
+    masks = [(unit.name, unit.mask.tobytes()) for unit in units.mutable]
+    how = replace(options, memory=0)  # of no influence
+    return journal.pages("refit", *models, masks, how, calibration.digest())
 
 
 def _stops(graph: Graph, sites: Sequence[Site]) -> dict[Site, int]:
@@ -257,13 +324,6 @@ def _stops(graph: Graph, sites: Sequence[Site]) -> dict[Site, int]:
         ends = [place[end] for value in site.seen if (end := value.producer()) is not None]
         last = stops[site] = max(last, 1 + max(ends))
     return stops
-
-
-def _width(site: Site) -> int:
-    """How many columns its matrix has."""
-    weight = site.weight.const_value
-    assert weight is not None
-    return int(site.form.matrix(np.zeros(weight.shape.numpy(), np.float32)).shape[1])
 
 
 def _holds(site: Site, whole: Mapping[str, Array]) -> bool:

@@ -16,6 +16,7 @@ from onnxprune.importance import Scores
 from onnxprune.refit.compensate import compensate
 from onnxprune.rewrite import prune
 from onnxprune.runtime import open_session
+from onnxprune.runtime.journal import Journal, Pages, identity
 from onnxprune.runtime.store import Store
 from onnxprune.units import MutableChannelUnit, Units
 
@@ -31,6 +32,7 @@ def sensitivity(
     calibration: Calibration,
     statistics: Statistics,
     track: Track = lambda units: units,
+    journal: Journal | None = None,
 ) -> dict[str, float]:
     """Unit -> how far the model's answers move when it alone keeps half of its channels.
 
@@ -45,6 +47,8 @@ def sensitivity(
         calibration: Inputs, of which a few hundred suffice.
         statistics: What was measured of the model, with covariances.
         track: Wraps the units to show how far it is.
+        journal: Where the sensitivities are kept, unit by unit; what is kept already is not
+            measured again.
 
     Returns:
         The sensitivities, none of them negative.
@@ -53,16 +57,24 @@ def sensitivity(
         OnnxPruneError: If the model does not run with the inputs, or its answers do not depend on
             any unit.
     """
-    store = Store()
-    whole = [[store.put(array) for array in batch] for batch in _answers(units.graph, calibration)]
-    spreads = _spreads(whole)
-    found = {}
+    pages, store, found = _pages(journal, units.graph, calibration, statistics), Store(), {}
+    whole: list[Answers] = []
+    spreads: list[float] = []
     for unit in track([unit for unit in units.mutable if unit.name in scores]):
         units.reset()
         order = np.argsort(-scores[unit.name], kind="stable")
         unit.set_mask(unit.first(order, unit.rounded(max(1, unit.num_channels // 2))))
-        small = compensate(units, prune(units), statistics)
-        found[unit.name] = _distance(whole, _answers(small, calibration), spreads)
+        known = pages.get(unit.name, unit.mask.tobytes())
+        if not known:
+            if not whole:
+                given = _answers(units.graph, calibration)
+                whole = [[store.put(array) for array in batch] for batch in given]
+                spreads = _spreads(whole)
+            small = compensate(units, prune(units), statistics)
+            distance = _distance(whole, _answers(small, calibration), spreads)
+            known = {"distance": np.array(distance)}
+            pages.put(unit.name, unit.mask.tobytes(), arrays=known)
+        found[unit.name] = float(known["distance"])
     units.reset()
     if found and not any(found.values()):
         raise OnnxPruneError(
@@ -71,6 +83,16 @@ def sensitivity(
             f"other inputs, or the scope 'local'."
         )
     return found
+
+
+def _pages(
+    journal: Journal | None, graph: Graph, calibration: Calibration, statistics: Statistics
+) -> Pages:
+    """Where a journal keeps how far answers move, all of whose conditions are the same."""
+    if journal is None:
+        return Pages()
+    about = identity(graph), calibration.digest(), statistics.digest()
+    return journal.pages("sensitivity", *about)
 
 
 def _answers(graph: Graph, calibration: Calibration) -> Iterator[Answers]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from onnxprune.axes.atoms import Ids
 from onnxprune.axes.cut import Cut
 from onnxprune.graph import Graph
 from onnxprune.ops import Linear, linear_of
+from onnxprune.ops.bias import bias_place, input_of, is_constant, only_sum
+from onnxprune.refit.turn import Turn
 from onnxprune.refit.write import MARK
 from onnxprune.units import Units
 
-__all__ = ["Site", "bias_of", "dense_matrix", "find_sites", "sliced"]
+__all__ = ["Site", "bias_of", "dense_matrix", "find_sites", "sliced", "small_matrix"]
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +37,7 @@ class Site:
         given: What the original gives there, the bias added.
         target: What of the original is to be met: `given`, or a sum that it goes into.
         other: What the smaller model adds to it, None where `target` is `given`.
+        turn: What of the result is mixed anew before it is sliced, None for nothing.
     """
 
     dense: ir.Node
@@ -45,6 +48,7 @@ class Site:
     given: ir.Value
     target: ir.Value
     other: ir.Value | None
+    turn: Turn | None = None
 
     @property
     def seen(self) -> list[ir.Value]:
@@ -67,33 +71,35 @@ class Site:
     @property
     def weight(self) -> ir.Value:
         """The weight, in the smaller model."""
-        return _input(self.small, self.form.weight)
+        return input_of(self.small, self.form.weight)
 
     @property
     def data(self) -> ir.Value:
         """What the node takes, in the smaller model."""
-        return _input(self.small, self.form.data)
+        return input_of(self.small, self.form.data)
 
     @property
     def dense_data(self) -> ir.Value:
         """What the node takes, in the original."""
-        return _input(self.dense, self.dense_form.data)
+        return input_of(self.dense, self.dense_form.data)
 
 
-def find_sites(units: Units, small: Graph) -> list[Site]:
+def find_sites(units: Units, small: Graph, turns: Mapping[str, Turn] | None = None) -> list[Site]:
     """The nodes of a smaller model, in order, that see something else than in the original.
 
     Args:
         units: The units of the original, with the choices that made the smaller model.
         small: The smaller model.
+        turns: Nodes whose results are mixed anew, of which there is a site in any case.
     """
+    turns = turns or {}
     dense = {node.name: (i, node) for i, node in enumerate(units.graph.model.graph)}
     place = {node: i for i, node in enumerate(small.model.graph)}
     forms = [
         (node, form)
-        for node in _touched(units, small)
+        for node in _touched(units, small, turns)
         if node.name in dense and (form := linear_of(node, small)) is not None
-        if not _is_constant(_input(node, form.data))
+        if not is_constant(input_of(node, form.data))
     ]
     ends = [dense[node.name][0] for node, _ in forms]
     sites = []
@@ -102,7 +108,7 @@ def find_sites(units: Units, small: Graph) -> list[Site]:
         dense_form = linear_of(twin, units.graph)
         if dense_form is None:
             continue
-        bias, given, result = _with_bias(twin, node, dense_form)
+        bias, given, result = bias_place(twin, node, dense_form)
         following = ends[k + 1] if k + 1 < len(ends) else len(dense)
         target, other = given, None
         total, addend = _sum(given, result)
@@ -111,7 +117,8 @@ def find_sites(units: Units, small: Graph) -> list[Site]:
             ready = source is None or place.get(source, len(place)) < place[node]
             if ready and adds is not None and dense[adds.name][0] < following:
                 target, other = total, addend
-        sites.append(Site(twin, node, dense_form, form, bias, given, target, other))
+        turn = turns.get(str(node.name))
+        sites.append(Site(twin, node, dense_form, form, bias, given, target, other, turn))
     return sites
 
 
@@ -132,6 +139,8 @@ def sliced(cut: Cut, value: ir.Value, array: Array) -> Array:
 
 def bias_of(site: Site) -> Array:
     """(results,) the bias that a node of the smaller model has; (1,) a zero where it has none."""
+    if site.turn is not None:
+        return site.turn.bias
     node, slot = site.bias or (site.small, len(site.small.inputs))
     value = node.inputs[slot] if slot < len(node.inputs) else None
     if value is None or value.const_value is None:
@@ -146,9 +155,8 @@ def dense_matrix(site: Site, slices: Mapping[str, Mapping[int, Ids]]) -> npt.NDA
         site: A node of which no whole groups go.
         slices: Initializer -> axis -> the indices that stay.
     """
-    weight = _input(site.dense, site.dense_form.weight)
-    assert weight.const_value is not None
-    array, chosen = weight.const_value.numpy(), None
+    weight = input_of(site.dense, site.dense_form.weight)
+    array, chosen = _whole(site), None
     for axis, kept in slices.get(str(weight.name), {}).items():
         if axis == site.form.weight_axis:
             continue
@@ -160,8 +168,35 @@ def dense_matrix(site: Site, slices: Mapping[str, Mapping[int, Ids]]) -> npt.NDA
     return matrix if chosen is None else np.take_along_axis(matrix, chosen, 2)
 
 
-def _touched(units: Units, small: Graph) -> Iterator[ir.Node]:
-    """Nodes of the main graph that take what a choice has changed."""
+def small_matrix(site: Site, slices: Mapping[str, Mapping[int, Ids]]) -> npt.NDArray[np.float64]:
+    """(groups, columns, results) the matrix that the smaller model starts from.
+
+    Args:
+        site: The node.
+        slices: Initializer -> axis -> the indices that stay.
+    """
+    assert site.weight.const_value is not None
+    array = site.weight.const_value.numpy()
+    if site.turn is not None:
+        array = _whole(site)
+        for axis, kept in slices.get(str(site.weight.name), {}).items():
+            array = np.take(array, kept, axis)
+    return site.form.matrix(array).astype(np.float64)
+
+
+def _whole(site: Site) -> Array:
+    """The original's weight, its results mixed anew where they are."""
+    weight = input_of(site.dense, site.dense_form.weight).const_value
+    assert weight is not None
+    return (
+        weight.numpy()
+        if site.turn is None
+        else site.turn(weight.numpy(), 1 - site.form.weight_axis)
+    )
+
+
+def _touched(units: Units, small: Graph, also: Collection[str]) -> Iterator[ir.Node]:
+    """Nodes of the main graph that take what a choice has changed, and some by name."""
     originals: Mapping[str, ir.Value] = units.graph.initializers
     changed = {
         value
@@ -171,7 +206,7 @@ def _touched(units: Units, small: Graph) -> Iterator[ir.Node]:
     for node in small.model.graph:
         inputs = [value for value in node.inputs if value is not None]
         moved = [v for v in inputs if v in changed]
-        if any(not _is_constant(value) for value in moved):
+        if node.name in also or any(not is_constant(value) for value in moved):
             yield node
         if moved:
             changed.update(node.outputs)
@@ -184,52 +219,15 @@ def _same(before: ir.Value, after: ir.Value) -> bool:
     return list(old.shape.numpy()) == list(new.shape.numpy())
 
 
-def _with_bias(
-    dense: ir.Node, small: ir.Node, form: Linear
-) -> tuple[tuple[ir.Node, int] | None, ir.Value, ir.Value]:
-    """Where the bias is, and what is given with it, in the original and in the smaller model."""
-    given, result = dense.outputs[0], small.outputs[0]
-    if form.bias is not None:
-        return (small, form.bias), given, result
-    dense_sum, small_sum = _only_sum(given), _only_sum(result)
-    if dense_sum is not None and small_sum is not None and dense_sum[0].name == small_sum[0].name:
-        vector = small_sum[0].inputs[small_sum[1]]
-        sizes = list(vector.shape or ()) if vector is not None and _is_constant(vector) else []
-        if sizes == list(_input(small, form.weight).shape or ())[-1:] != [1]:
-            return small_sum, dense_sum[0].outputs[0], small_sum[0].outputs[0]
-    return None, given, result
-
-
-def _only_sum(value: ir.Value) -> tuple[ir.Node, int] | None:
-    """The one node that takes a value, if it adds something to it, and where that stands."""
-    uses = list(value.uses())
-    if len(uses) != 1 or value.is_graph_output() or uses[0].node.op_type != "Add":
-        return None
-    node, producer = uses[0].node, value.producer()
-    if producer is None or node.graph is not producer.graph:
-        return None  # inside of a branch or a loop
-    return node, 1 - uses[0].idx
-
-
 def _sum(given: ir.Value, result: ir.Value) -> tuple[ir.Value | None, ir.Value | None]:
     """The sum in the original that a value goes into, and what the smaller model adds to it."""
-    dense, small = _only_sum(given), _only_sum(result)
+    dense, small = only_sum(given), only_sum(result)
     if dense is None or small is None or dense[0].name != small[0].name:
         return None, None
-    addend = _input(*small)
-    return (None, None) if _is_constant(addend) else (dense[0].outputs[0], addend)
+    addend = input_of(*small)
+    return (None, None) if is_constant(addend) else (dense[0].outputs[0], addend)
 
 
 def _alike(graph: Graph, first: ir.Value, second: ir.Value) -> bool:
     shape = graph.shape(first)
     return shape is not None and shape == graph.shape(second)
-
-
-def _is_constant(value: ir.Value) -> bool:
-    return value.const_value is not None
-
-
-def _input(node: ir.Node, slot: int) -> ir.Value:
-    value = node.inputs[slot]
-    assert value is not None
-    return value

@@ -62,7 +62,7 @@ class CalibrationReport(msgspec.Struct, frozen=True):
         data: What they are.
         natural: Whether they are what the model was made for, and not noise.
         samples: How many there are, those held out too.
-        seed: Of the draw of samples, and of the fit.
+        seed: Of the draw of samples, and of the rows that are measured and fitted.
         importance: What channels were worth, None where a file said what to keep.
         seconds: How long it took to measure that.
         refit: What was fitted, None for nothing.

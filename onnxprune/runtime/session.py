@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RuntimeRefusal", "first_line", "open_session"]
 
-WARNING = 2
+WARNING, FATAL = 2, 4
 _PREAMBLE = (
     r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (Load model from .*? failed: ?)?(Fatal error: )?"
 )
@@ -62,7 +62,8 @@ def open_session(
             "calibration, evaluation."
         ) from None
     options: Any = onnxruntime.SessionOptions()
-    options.log_severity_level = WARNING if warnings is not None else WARNING + 1
+    # Errors are raised; onnxruntime would print them as well, when it runs the model.
+    options.log_severity_level = WARNING if warnings is not None else FATAL
     options.intra_op_num_threads = threads
     if not spinning:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

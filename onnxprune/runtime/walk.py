@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx_ir as ir
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
+from onnxprune.graph.fold import RANDOM
 from onnxprune.graph.nested import graphs_of
 from onnxprune.runtime.feeds import Feeds
 from onnxprune.runtime.session import RuntimeRefusal, first_line, open_session
@@ -129,6 +131,7 @@ class Walk:
             name="part",
         )
         model = ir.Model(view.clone(), ir_version=self._graph.model.ir_version)
+        _seed(model)
         for value in model.graph.inputs:
             array = held[str(value.name)]
             if isinstance(array, np.ndarray):
@@ -157,6 +160,14 @@ class Walk:
                 f"{self._graph.source}: it does not run with these inputs: {first_line(error)}"
             ) from None
         return dict(zip(names, answers, strict=True))
+
+
+def _seed(model: ir.Model) -> None:
+    """Let nodes of the same name draw the same numbers, in whatever graph and part they are."""
+    for node in model.graph.all_nodes():
+        if node.op_type in RANDOM and not node.domain and "seed" not in node.attributes:
+            seed = zlib.crc32(str(node.name).encode()) % (1 << 24)
+            node.attributes["seed"] = ir.AttrFloat32("seed", float(seed))
 
 
 def _outer_values(nodes: Sequence[ir.Node]) -> list[ir.Value]:

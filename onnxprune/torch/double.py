@@ -1,15 +1,15 @@
-"""The same model in double precision, where rounding is no excuse."""
+"""The same model in a wider precision: in float64, where rounding is no excuse."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Collection
+
 import onnx_ir as ir
 
-__all__ = ["in_double"]
+__all__ = ["in_double", "widened"]
 
 _TYPES = {"dtype", "output_datatype", "output_dtype", "stash_type", "to"}
-DOUBLE = ir.DataType.DOUBLE
-NARROW = {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
+_NARROW = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def in_double(model: ir.Model) -> ir.Model:
@@ -20,20 +20,31 @@ def in_double(model: ir.Model) -> ir.Model:
     Args:
         model: The model; it is not changed.
     """
+    return widened(model, _NARROW, ir.DataType.DOUBLE)
+
+
+def widened(model: ir.Model, narrow: Collection[ir.DataType], wide: ir.DataType) -> ir.Model:
+    """A copy of a model with every tensor, attribute and conversion of some types in a wider one.
+
+    Args:
+        model: The model; it is not changed.
+        narrow: The types.
+        wide: The type that takes their place.
+    """
     clone = model.clone()
     for graph in clone.graphs():
         for value in graph.initializers.values():
-            if value.const_value is not None and value.const_value.dtype in NARROW:
-                value.const_value = _widened(value.const_value)
-                value.type = ir.TensorType(DOUBLE)  # a clone shares its types with the original
+            if value.const_value is not None and value.const_value.dtype in narrow:
+                value.const_value = _in(wide, value.const_value)
+                value.type = ir.TensorType(wide)  # a clone shares its types with the original
     for node in clone.graph.all_nodes():
         for name, attribute in list(node.attributes.items()):
-            if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype in NARROW:
-                node.attributes[name] = ir.AttrTensor(name, _widened(attribute.value))
-            elif name in _TYPES and attribute.value in NARROW:
-                node.attributes[name] = ir.AttrInt64(name, int(DOUBLE))
+            if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype in narrow:
+                node.attributes[name] = ir.AttrTensor(name, _in(wide, attribute.value))
+            elif name in _TYPES and attribute.value in narrow:
+                node.attributes[name] = ir.AttrInt64(name, int(wide))
     return clone
 
 
-def _widened(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
-    return ir.tensor(tensor.numpy().astype(np.float64), name=tensor.name)
+def _in(wide: ir.DataType, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    return ir.tensor(tensor.numpy().astype(wide.numpy()), name=tensor.name)

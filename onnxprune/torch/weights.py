@@ -17,6 +17,7 @@ from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, load
 from onnxprune.refit import marks
 from onnxprune.rewrite import weights
+from onnxprune.torch.double import widened
 from onnxprune.torch.interpreter import Interpreter
 from onnxprune.torch.tensors import to_numpy, to_torch
 
@@ -26,7 +27,6 @@ Model: TypeAlias = str | os.PathLike[str] | onnx.ModelProto | ir.Model | Graph
 
 _HALF = (torch.float16, torch.bfloat16)
 _HALF_CODES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
-_TYPES = {"dtype", "output_datatype", "output_dtype", "stash_type", "to"}
 
 
 class OnnxModule(nn.Module):
@@ -58,12 +58,12 @@ class OnnxModule(nn.Module):
             if not matched:
                 raise OnnxPruneError(f"{graph.source}: no initializer matches '{pattern}'.")
             trained -= matched
-        self._interpreter = Interpreter(_widened(graph.model))
+        self._interpreter = Interpreter(widened(graph.model, _HALF_CODES, ir.DataType.FLOAT))
         tensors = self._interpreter.parameters
         self.weights: dict[str, nn.Parameter] = {}
         self.frozen: dict[str, Tensor] = {}
         for name in tensors:
-            tensor, own = _wide(tensors[name]), saved.get(name)
+            tensor, own = tensors[name], saved.get(name)
             if own in trained:
                 tensor = self.weights.setdefault(own, nn.Parameter(tensor))
             elif own is not None and tensor.is_floating_point():
@@ -128,27 +128,3 @@ def with_weights(model: Model, module: OnnxModule, how: str = "finetune") -> Gra
 
 def _wide(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in _HALF else tensor
-
-
-def _widened(model: ir.Model) -> ir.Model:
-    """The model, or a copy in which no node narrows to half precision what is wider."""
-    if not any(_narrows(a) for node in model.graph.all_nodes() for a in node.attributes.values()):
-        return model
-    clone = model.clone()
-    for node in clone.graph.all_nodes():
-        for name, attribute in list(node.attributes.items()):
-            if not _narrows(attribute):
-                continue
-            if attribute.type == ir.AttributeType.TENSOR:
-                wide = ir.tensor(attribute.as_tensor().numpy().astype(np.float32))
-                node.attributes[name] = ir.AttrTensor(name, wide)
-            else:
-                node.attributes[name] = ir.AttrInt64(name, int(ir.DataType.FLOAT))
-    return clone
-
-
-def _narrows(attribute: ir.Attr) -> bool:
-    """Whether an attribute is a tensor of half precision, or the wish for a result of it."""
-    if attribute.type == ir.AttributeType.TENSOR:
-        return attribute.as_tensor().dtype in _HALF_CODES
-    return attribute.name in _TYPES and attribute.value in _HALF_CODES

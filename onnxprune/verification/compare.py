@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +43,10 @@ apart."""
 _PRECISION = {ir.DataType.FLOAT16: 2.0**-10, ir.DataType.BFLOAT16: 2.0**-7}
 """Narrow type -> the distance from 1 to the next number."""
 
-Outputs = Mapping[str, npt.NDArray[np.generic]]
+Output: TypeAlias = "npt.NDArray[np.generic] | list[Output] | None"
+"""A tensor, a sequence of them, or nothing, where it is optional."""
+
+Outputs = Mapping[str, Output]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +124,41 @@ class Difference:
 def compare(answers: Outputs, references: Outputs, tolerance: Tolerance = STRICT) -> Difference:
     """Compare outputs by name, element by element; equal infinities and NaNs agree.
 
+    Sequences are compared tensor by tensor; those of different lengths are infinitely far apart.
+
     Args:
         answers: The pruned model's outputs.
         references: What they must be.
         tolerance: How far apart they may be.
     """
-    found = Difference(0.0, 0.0, False)
-    for name, reference in references.items():
-        found |= _compare(answers[name], reference, tolerance)
-    return found
+    return _worst(
+        _compare(answers[name], reference, tolerance) for name, reference in references.items()
+    )
 
 
 def differences(
     answers: Sequence[Outputs], references: Sequence[Outputs], tolerance: Tolerance = STRICT
 ) -> Difference:
     """Compare several runs."""
-    found = Difference(0.0, 0.0, False)
-    for answer, reference in zip(answers, references, strict=True):
-        found |= compare(answer, reference, tolerance)
-    return found
+    pairs = zip(answers, references, strict=True)
+    return _worst(compare(answer, reference, tolerance) for answer, reference in pairs)
 
 
-def _compare(
+def _worst(found: Iterable[Difference]) -> Difference:
+    return functools.reduce(operator.or_, found, Difference(0.0, 0.0, False))
+
+
+def _compare(answer: Output, reference: Output, tolerance: Tolerance) -> Difference:
+    if isinstance(answer, np.ndarray) and isinstance(reference, np.ndarray):
+        return _compare_arrays(answer, reference, tolerance)
+    if isinstance(answer, list) and isinstance(reference, list) and len(answer) == len(reference):
+        pairs = zip(answer, reference, strict=True)
+        return _worst(_compare(part, wanted, tolerance) for part, wanted in pairs)
+    same = answer is None and reference is None
+    return Difference(0.0, 0.0, False) if same else Difference(np.inf, np.inf, False)
+
+
+def _compare_arrays(
     answer: npt.NDArray[np.generic], reference: npt.NDArray[np.generic], tolerance: Tolerance
 ) -> Difference:
     if answer.shape != reference.shape:

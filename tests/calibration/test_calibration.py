@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from helpers import proto
 
+from onnxprune.api import defaults
 from onnxprune.calibration import Calibration, read_dataset
 from onnxprune.graph import load
 
 
 def test_the_first_batches_hold_so_many_samples() -> None:
     batches = [{"x": np.full((4, 2), i)} for i in range(5)]
-    calibration = Calibration(lambda: batches, 20, "numbers", natural=False)
+    calibration = Calibration(lambda: batches, 20, "numbers", natural=False, correlated=False)
     few = calibration.first(7)
     assert [feeds["x"][0, 0] for feeds in few] == [0, 1] == [feeds["x"][0, 0] for feeds in few]
-    assert not few.natural
+    assert (few.natural, few.correlated) == (False, False)
     assert calibration.first(20) is calibration
 
 
@@ -35,3 +36,29 @@ def test_pink_noise_has_the_spectrum_of_photographs(shape: str) -> None:
     assert by_frequency[1] > 4 * by_frequency[4] > 16 * by_frequency[16]
     again = read_dataset("pink", graph, samples=32, seed=3)
     assert all(np.array_equal(a["x"], b["x"]) for a, b in zip(data, again, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "correlated"),
+    [
+        ("noise", "float[N,3,8,8] x", False),
+        ("uniform", "float[N,3,8,8] x", False),
+        ("pink", "float[N,3,8,8] x", True),
+        ("pink", "float[N,8] x", False),  # uniform then
+        ("pink", "int64[N,3,8,8] x", False),
+        ("pink", "float[N,3,8,8] x, float[N,8] v", True),
+        (np.zeros((9, 8), np.float32), "float[N,8] x", True),
+    ],
+)
+def test_what_suits_data_goes_by_whether_their_values_vary_together(
+    source: object, given: str, correlated: bool
+) -> None:
+    kind = given.split(" x")[0]
+    data = read_dataset(source, load(proto(f"({given}) => ({kind} y) {{ y = Identity(x) }}")))
+    natural = not isinstance(source, str)
+    for part in (data, *data.split(), data.first(1)):
+        assert part is not None
+        assert (part.natural, part.correlated) == (natural, correlated)
+    wanted = ("obs", "curves", "sequential") if correlated else ("l1", "local", "one-shot")
+    found = defaults(data)
+    assert (found.importance, found.scope, found.refit) == wanted

@@ -188,10 +188,14 @@ def test_feeds(refused: Refused, folder: Path) -> None:
     for feeds, says in (
         ("none.npz", "none.npz: cannot be read (No such file or directory)"),
         (".", ".: cannot be read (Is a directory)"),
-        ("text.npz", "text.npz: not a .npz file; write it with numpy.savez(path, name=array)"),
-        ("empty.npz", "empty.npz: not a .npz file"),
-        ("array.npy", "array.npy: not a .npz file"),
-        ("cut.npz", "cut.npz: not a .npz file"),
+        (
+            "text.npz",
+            "text.npz: damaged, or no .npz file (File is not a zip file); write it with "
+            "numpy.savez(path, name=array), one array for each input",
+        ),
+        ("empty.npz", "empty.npz: damaged, or no .npz file"),
+        ("array.npy", "array.npy: damaged, or no .npz file"),
+        ("cut.npz", "cut.npz: damaged, or no .npz file"),
         ("objects.npz", "objects.npz: damaged, or no plain arrays"),
         ("name.npz", needs),
         ("shape.npz", needs),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from commands import Refused, Run
+from helpers import proto
 
+import onnxprune as op
 from onnxprune.budget import cost
 from onnxprune.graph import load
 
@@ -47,13 +52,61 @@ def test_several_budgets_hold_together(run: Run, scope: str) -> None:
         assert getattr(small, name) <= asked[name] * getattr(whole, name)
 
 
+def _two_alike() -> onnx.ModelProto:
+    """Two units alike, of one residual sum each; the weights of the first are larger."""
+    random = np.random.default_rng(0)
+    sizes = {"w0": (3, 8), "w1": (8, 8), "w2": (8, 8), "w3": (8, 8), "w4": (8, 2)}
+    weights: dict[str, Any] = {
+        name: (scale * random.standard_normal(size)).astype(np.float32)
+        for (name, size), scale in zip(sizes.items(), (9, 9, 1, 1, 1), strict=True)
+    }
+    body = """(float[N,3] x) => (float[N,2] y) {
+        a = MatMul(x, w0)
+        b = MatMul(a, w1)
+        c = Add(a, b)
+        d = MatMul(c, w2)
+        e = MatMul(d, w3)
+        f = Add(d, e)
+        y = MatMul(f, w4)
+    }"""
+    return proto(body, **weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "usual", "other"),
+    [
+        ("members", "producers", "all"),
+        ("reduction", "mean", "first"),
+        ("normalisation", "mean", "none"),
+    ],
+)
+def test_how_scores_become_one_and_comparable(run: Run, name: str, usual: str, other: str) -> None:
+    """The names are those of `choose`, and do the same."""
+    onnx.save(_two_alike(), "model.onnx")
+    written = []
+    for options in ([], [f"--{name}", usual], [f"--{name}", other]):
+        run(
+            *("prune", "model.onnx", "--ratio", "0.5", "--scope", "global", *options, *TO),
+            *("--force", "--save-choices", "c.json", "--no-verify"),
+        )
+        written.append(Path("c.json").read_text(encoding="utf-8"))
+    assert written[0] == written[1] != written[2]
+    more: dict[str, Any] = {name: other}
+    choices = op.choose("model.onnx", op.ratio(0.5), scope="global", **more)
+    assert choices.to_json() == written[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ([], "Give one or more of --ratio, --macs, --params, --bytes, --memory, or --choices"),
         (["--macs", "0.5", "--choices", "c.json"], "Give one or more of --ratio"),
         (["--choices", "c.json", "--scope", "global"], "--choices leaves none to make"),
-        (["--choices", "c.json", "--importance", "l1"], "--choices leaves none to make"),
+        (["--choices", "c.json", "--members", "all"], "--members would guide a choice; --choices"),
+        (
+            ["--choices", "c.json", "--importance", "l1", "--round-to", "2"],
+            "--importance, --round-to would guide a choice; --choices leaves none to make",
+        ),
     ],
 )
 def test_usage(refused: Refused, arguments: list[str], says: str) -> None:
@@ -73,6 +126,12 @@ def test_names_and_numbers_that_make_no_sense(refused: Refused) -> None:
     assert refused(*half, "--max-ratio", "0").startswith("A unit cannot be bound to 0.0 of its")
     said = refused(*half, "--min-ratio", "0.8", "--max-ratio", "0.5")
     assert said.startswith("The unit 'net.conv0_(0, 8)_8' of 8 channels cannot keep at least 7 and")
+    said = refused(*half, "--members", "some")
+    assert said == "There is no choice of members 'some'; there are: all, producers"
+    said = refused(*half, "--reduction", "meen")
+    assert said == "There is no reduction 'meen'; did you mean 'mean'?"
+    said = refused(*half, "--normalisation", "by-hand")
+    assert said.startswith("There is no normalisation 'by-hand'; there are: gaussian, lamp, max")
     said = refused(*half, "--importance", "taylor")
     assert said.startswith("The importance 'taylor' needs gradients; give calibration inputs")
     said = refused(*half, "--importance", "bn-scale")

@@ -68,6 +68,7 @@ def test_the_demo_model_stays_accurate(run: Run) -> None:
         (["data.npy"], "obs", "sequential"),
         (["noise"], "l1", "one-shot"),
         (["uniform"], "l1", "one-shot"),
+        (["pink"], "obs", "sequential"),
         (["data.npy", "--importance", "energy"], "energy", "sequential"),
         (["data.npy", "--importance", "l2", "--refit", "affine"], "l2", "affine"),
         (["noise", "--importance", "obs", "--refit", "sequential"], "obs", "sequential"),
@@ -260,6 +261,31 @@ def test_refusals(refused: Refused, folder: Path, arguments: list[str], says: st
     assert says in refused(*HALF, *arguments)
 
 
+def test_tokens_that_the_model_does_not_know(refused: Refused) -> None:
+    """onnxruntime's own line of the same is not shown; `refused` allows a single one."""
+    body = """(int64[N,4] x) => (float[N,4,3] y) {
+        e = Gather(w, x)
+        a = MatMul(e, w0)
+        b = Relu(a)
+        y = MatMul(b, w1)
+    }"""
+    onnx.save(proto(body, "w 10 6, w0 6 8, w1 8 3"), "model.onnx")
+    np.savez("data.npz", x=np.full((16, 4), 10))
+    says = "idx=10 must be within the inclusive range [-10,9]"
+    half = "model.onnx: it does not run with these"
+    for arguments, begins in (
+        ((*HALF, "--calibration", "data.npz"), f"{half} inputs: "),
+        ((*HALF, "--feeds", "data.npz"), f"{half} feeds: "),
+        (
+            ("evaluate", "model.onnx", "--data", "data.npz", "--against", "model.onnx"),
+            "model.onnx: onnxruntime does not run it on these samples: ",
+        ),
+    ):
+        said = refused(*arguments)
+        assert said.startswith(begins)
+        assert says in said
+
+
 def test_an_interruption_leaves_nothing_behind(folder: Path, tmp_path_factory: Any) -> None:
     """Ctrl-C while it measures or fits; on a terminal the bar is what tells when."""
     scratch = tmp_path_factory.mktemp("scratch")
@@ -290,3 +316,22 @@ def test_an_interruption_leaves_nothing_behind(folder: Path, tmp_path_factory: A
         assert b"Traceback" not in shown
         assert set(contents(folder)) == {"model.onnx"}
         assert list(scratch.glob("onnxprune-*")) == []
+
+
+def test_a_seed_picks_the_rows_that_are_measured(run: Run) -> None:
+    """All channels are alike, so that it is the rows that tell which seem to matter."""
+    body = "(float[N,64,8] x) => (float[N,64,8] y) { a = MatMul(x, w0)\n y = MatMul(a, w1) }"
+    same = np.eye(8, dtype=np.float32)
+    onnx.save(proto(body, w0=same, w1=same.copy()), "model.onnx")
+    np.save("data.npy", np.random.default_rng(0).standard_normal((9, 64, 8)).astype(np.float32))
+    fitting, _ = op.read_dataset("data.npy", load(Path("model.onnx"))).split()
+    options = ("--importance", "variance", "--refit", "none", "--calibration", "data.npy")
+    chosen = []
+    for seed in (0, 1, 2):
+        run(*HALF, "--force", *options, "--seed", seed, "--save-choices", "c.json")
+        chosen.append(Path("c.json").read_text(encoding="utf-8"))
+        found = op.choose("model.onnx", op.ratio(0.5), "variance", data=fitting, seed=seed)
+        assert found.to_json() == chosen[-1]
+    assert len(set(chosen)) == 3
+    noise = [op.choose("model.onnx", op.ratio(0.5), "obs", data="noise", seed=s) for s in (0, 1)]
+    assert noise[0] != noise[1]

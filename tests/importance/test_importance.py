@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from importlib.machinery import ModuleSpec
+
 import numpy as np
 import pytest
 from helpers import proto, units_of
 from small import MODELS
 
+from onnxprune import registry
 from onnxprune.budget import ratio
 from onnxprune.calibration import Calibration
 from onnxprune.choice import choose
@@ -287,9 +291,22 @@ def test_gradients_are_read_along_the_channels_of_each_group() -> None:
     np.testing.assert_allclose(found, expected[consumer.positions[:, 0]], rtol=1e-5)
 
 
-def test_nobody_to_measure_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("installed", "says"),
+    [
+        (False, r'^Gradients need torch; install it with: pip install "onnxprune\[torch\]"$'),
+        (True, r"which is installed, but .* entry point 'onnxprune.gradients' is missing or does"),
+    ],
+)
+def test_nobody_to_measure_gradients(
+    monkeypatch: pytest.MonkeyPatch, installed: bool, says: str
+) -> None:
+    """Torch is missing, or this package was installed before it had its part for it."""
     monkeypatch.setattr(GRADIENTS, "_items", {})
-    monkeypatch.setattr(GRADIENTS, "_discovered", True)
+    monkeypatch.setattr(GRADIENTS, "_discovered", False)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    spec = ModuleSpec("torch", None) if installed else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     units = units_of(MODELS["chain"]())
-    with pytest.raises(MissingExtra, match="Gradients need torch; install"):
+    with pytest.raises(MissingExtra, match=says):
         measure_gradients(units, Calibration(lambda: [], 0))

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from helpers import feeds_of, proto, run, to_proto
 from planted import calibration, chosen, error, refitted, weights, with_copies, with_weights
+from small import MODELS
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
@@ -200,6 +201,17 @@ def test_every_method_copes_with_what_is_not_a_plain_product(
     units, _, done = refitted(model, kept, method=method, ridge=1e-3)
     assert done.fitted
     assert np.isfinite(error(done.graph, units.graph))
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_weights_of_many_columns_are_solved_by_rows(method: str) -> None:
+    """With rows instead of products of columns the answers are the same."""
+    kept = {"net.conv0.weight": [0, 1, 2, 3], "net.conv1.weight": range(10)}
+    given = {"method": method, "ridge": 1e-3}
+    _, small, few = refitted(MODELS["chain"](), kept, **given)
+    _, _, many = refitted(MODELS["chain"](), kept, columns=2, **given)
+    assert few.fitted == many.fitted
+    assert error(many.graph, few.graph) < 1e-3 < error(small, few.graph)
 
 
 def test_a_method_that_there_is_not_is_told() -> None:

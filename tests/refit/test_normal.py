@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onnxprune.refit.dual import DualEquations, equations
 from onnxprune.refit.normal import NormalEquations, solved
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -176,3 +177,37 @@ def test_a_matrix_of_nothing_is_solved_by_nothing() -> None:
 def test_what_is_not_definite_is_damped_until_it_is() -> None:
     gram = np.array([[1.0, 1.1], [1.1, 1.0]])
     assert np.isfinite(solved(gram, np.ones((2, 1)), 0.0)).all()
+
+
+@given(st.integers(1, 3), st.integers(2, 9), st.integers(0, 99), st.booleans())
+def test_rows_give_what_products_of_columns_give(
+    groups: int, count: int, seed: int, centred: bool
+) -> None:
+    """With more columns than rows, one of which never varies."""
+    rows, wanted, prior = _case(groups, count, 12, 3, mean=2, seed=seed)
+    rows[:, :, 5] = 1 if centred else 0
+    fed = NormalEquations(centred), DualEquations(centred)
+    for one in fed:
+        for part in (slice(0, 4), slice(4, None)):
+            if rows[:, part].size:
+                one.add(rows[:, part], wanted[:, part])
+    for ridge in (1e-3, 1.0, math.inf):
+        for found, reference in zip(*(one.solve(prior, ridge) for one in fed), strict=True):
+            np.testing.assert_allclose(found, reference, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(fed[0].variance(), fed[1].variance())
+    np.testing.assert_allclose(fed[0].spread(prior), fed[1].spread(prior), rtol=1e-6)
+
+
+def test_rows_are_kept_up_to_a_limit() -> None:
+    rows, wanted, prior = _case(1, 5000, 3, 2)
+    few, all_rows = DualEquations(), DualEquations()
+    all_rows.add(rows[:, :4096], wanted[:, :4096])
+    for start in range(0, 5000, 1000):
+        few.add(rows[:, start : start + 1000], wanted[:, start : start + 1000])
+    assert few.samples == 5000
+    np.testing.assert_allclose(few.solve(prior, 1e-3)[0], all_rows.solve(prior, 1e-3)[0], atol=1e-2)
+
+
+def test_the_number_of_columns_decides() -> None:
+    assert isinstance(equations(8, 8), NormalEquations)
+    assert isinstance(equations(9, 8), DualEquations)

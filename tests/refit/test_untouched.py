@@ -187,13 +187,6 @@ def test_a_weight_stays_that_cannot_be_fitted(name: str) -> None:
     assert _bytes(done.graph)[weight] == _bytes(small)[weight]
 
 
-def test_a_weight_of_too_many_columns_stays() -> None:
-    _, small, done = refitted(proto(FORK, SHAPES), {"w0": [0, 1, 2], "w2": [0, 1]}, columns=2)
-    assert done.left == {"MatMul_2": "its weight has more than 2 columns"}
-    assert done.fitted == ["MatMul_6"]
-    assert _bytes(done.graph)["w1"] == _bytes(small)["w1"]
-
-
 def test_nodes_inside_others_stay() -> None:
     for model, kept in ((branches(), {"w0": [0, 1, 2]}), (loop(), {"w0": [0, 1, 2, 5]})):
         _, small, done = refitted(model, kept)

@@ -99,6 +99,26 @@ def test_integers_booleans_and_strings() -> None:
     assert not _compared(["a", "c"], ["a", "b"]).agrees
 
 
+def test_sequences_are_compared_tensor_by_tensor() -> None:
+    one, two = np.array([1.0, 2.0]), np.array([[3.0]])
+    wanted = {"s": [one, two], "nested": [[one], []], "absent": None}
+    assert compare(wanted, wanted) == Difference(0, 0, True)
+    found = compare({**wanted, "s": [one, two + 0.5]}, wanted)
+    assert (found.error, found.varied, found.agrees) == (0.5, True, False)
+    for name, other in (
+        ("s", [one]),
+        ("s", [one, two, two]),
+        ("s", [two, one]),
+        ("s", one),
+        ("s", None),
+        ("nested", [[], [one]]),
+        ("absent", []),
+        ("absent", one),
+    ):
+        assert compare({**wanted, name: other}, wanted).error == np.inf
+        assert compare(wanted, {**wanted, name: other}).error == np.inf
+
+
 def test_nothing_agrees_with_nothing() -> None:
     assert _compared(np.zeros((0, 3)), np.zeros((0, 3))) == Difference(0, 0, False)
 

@@ -91,6 +91,27 @@ def test_the_file_itself_is_what_runs(tmp_path: Path) -> None:
     assert not verify(units, small, file=path).passed
 
 
+def test_an_output_that_is_a_sequence() -> None:
+    """It is all that tells of the weights ``w2``."""
+    body = """(float[N,3] x) => (float[N,2] y, seq(float[N,2]) s) {
+        a = MatMul(x, w0)
+        b = Relu(a)
+        y = MatMul(b, w1)
+        z = MatMul(b, w2)
+        s = SequenceConstruct(y, z)
+    }"""
+    units, small = _pruned(proto(body, "w0 3 8, w1 8 2, w2 8 2"))
+    verdict = verify(units, small)
+    assert verdict.passed, verdict.problems
+    assert verdict.reference == "zero-masking"
+    wrong = verify(units, _edited(small, lambda arrays: arrays["w2"].__imul__(1.01)))
+    assert not wrong.passed
+    assert wrong.problems[0].startswith("its answers differ from zero-masking by up to")
+    if "torch" in REFERENCES:
+        with pytest.raises(CannotAnswer, match="output 's' is a sequence"):
+            verify(units, small, reference="torch")
+
+
 def test_wrong_indices_are_found() -> None:
     """The consumer was sliced with other indices than the producer."""
     units, small = _pruned(MODELS["chain"]())
