@@ -54,7 +54,7 @@ quality: .venv/ready
 recovery: .venv/ready
 	mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.recovery_table models/resnet20_cifar10.onnx \
-		models/resnet56_cifar10.onnx --page docs/recovery.md
+		models/resnet56_cifar10.onnx models/vit_cifar10.onnx --page docs/recovery.md
 
 # docs/benchmark.md: time and memory beside Torch-Pruning.
 bench: .venv/ready

@@ -59,7 +59,9 @@ class Result(msgspec.Struct):
     Attributes:
         asked: The ratio of channels that was to stay, or ``macs 0.47``.
         macs: The fraction of the MACs that stayed.
-        accuracy: On the test images, 0 to 1; `matched` after statistics were estimated again.
+        accuracy: On the test images, 0 to 1.
+        matched: The same after mean and variance of every layer were matched to the original's;
+            None for a network that computes them anew with every image.
         seconds: For choosing, pruning and refitting.
     """
 
@@ -69,7 +71,7 @@ class Result(msgspec.Struct):
     seed: int
     macs: float
     accuracy: float
-    matched: float
+    matched: float | None
     seconds: float
 
 
@@ -121,8 +123,11 @@ class Bench:
             options = Options(method=how, seed=self.seed)
             small = refit(self.units, small, calibration, options).graph
         seconds = time.perf_counter() - start
-        affine = Options(method="affine", seed=self.seed)
-        matched = refit(self.units, small, calibration, affine).graph
+        matched = None
+        if not _normalises(self.units.graph):
+            affine = Options(method="affine", seed=self.seed)
+            after = refit(self.units, small, calibration, affine).graph
+            matched = accuracy(after, self.data)
         left = op.cost(small).macs / op.cost(self.units.graph).macs
         return Result(
             self.path.stem,
@@ -131,7 +136,7 @@ class Bench:
             self.seed,
             left,
             accuracy(small, self.data),
-            accuracy(matched, self.data),
+            matched,
             seconds,
         )
 
@@ -215,6 +220,11 @@ class Bench:
         return choose
 
 
+def _normalises(graph: Graph) -> bool:
+    """Whether a network has statistics of its own making, which no estimate can set right."""
+    return any(node.op_type == "LayerNormalization" for node in graph.nodes)
+
+
 def accuracy(graph: Graph, data: Path) -> float:
     """On all test images, 0 to 1."""
     images, labels = split(data, "test")
@@ -243,14 +253,15 @@ training. The networks are those of [models/cifar.md](../models/cifar.md), their
 
 Each cell is the accuracy as it is, then after mean and variance of every layer were matched to the
 original's on the same images (what estimating batch norm statistics again does), in per cent; the
-mean over seeds, which pick the images, where there are several. Columns: the ratio of its channels
+mean over seeds, which pick the images. A transformer has no such statistics, and one number in each
+cell. Columns: the ratio of its channels
 that every unit keeps, and the MACs that this leaves. In the last row widths differ by unit, chosen
 by error curves to leave no more MACs than the column says.
 
 *L1*, *OBS*: what channels are chosen by. *channel Gram*: as GRAIL, https://arxiv.org/abs/2602.23795.
 *OBSPA*: as its paper describes it (`tools/obspa.py`), https://arxiv.org/abs/2403.18955. *one-shot*,
 *sequential*: [refit.md](refit.md); `OBS, curves, sequential` is the default with images to
-calibrate with.
+calibrate with, and with noise that has the spectrum of photographs.
 
 onnxruntime {onnxruntime}.
 """
@@ -270,10 +281,10 @@ def page(results: list[Result], paths: list[Path], data: Path) -> str:
             (r.asked, r.method) for r in found if r.asked.startswith("macs")
         ):
             cell = [r for r in found if (r.asked, r.method) == (asked, method)]
-            means = [_mean(cell, name) for name in ("macs", "accuracy", "matched", "seconds")]
+            shown = (f"{100 * _mean(cell, 'accuracy'):.2f}", _matched(cell, ".2f"))
             parts.append(
-                f"| {asked} | {method} | {means[0]:.3f} | {100 * means[1]:.2f} "
-                f"| {100 * means[2]:.2f} | {means[3]:.0f} | {len(cell)} |"
+                f"| {asked} | {method} | {_mean(cell, 'macs'):.3f} | {shown[0]} | {shown[1]} "
+                f"| {_mean(cell, 'seconds'):.0f} | {len(cell)} |"
             )
         parts.append("")
     return "\n".join(parts)
@@ -291,10 +302,18 @@ def _grid(found: list[Result]) -> str:
         cells = []
         for ratio in asked:
             cell = [r for r in found if (r.asked, r.method) == (ratio, method)]
-            pair = (100 * _mean(cell, "accuracy"), 100 * _mean(cell, "matched"))
-            cells.append(f"{pair[0]:.1f} / {pair[1]:.1f}" if cell else "")
+            parts = (f"{100 * _mean(cell, 'accuracy'):.1f}", _matched(cell, ".1f"))
+            cells.append(" / ".join(filter(None, parts)) if cell else "")
         lines.append(f"| {method} | {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    seeds = (str(len({r.seed for r in found if r.asked == a})) for a in asked)
+    return "\n".join([*lines, f"| *seeds* | {' | '.join(seeds)} |", ""])
+
+
+def _matched(cell: list[Result], form: str) -> str:
+    """The mean accuracy of what was matched, nothing where that was not done."""
+    if any(result.matched is None for result in cell):
+        return ""
+    return format(100 * _mean(cell, "matched"), form)
 
 
 def _mean(found: list[Result], name: str) -> float:
@@ -325,7 +344,7 @@ def main() -> None:
                 known[key] = result = compute()
                 print(
                     f"{path.stem} {asked} {method} seed {seed}: {result.accuracy:.4f} "
-                    f"{result.matched:.4f} MACs {result.macs:.3f} {result.seconds:.0f} s",
+                    f"{result.matched or 0:.4f} MACs {result.macs:.3f} {result.seconds:.0f} s",
                     flush=True,
                 )
                 with options.results.open("ab") as file:

@@ -165,7 +165,13 @@ def find_pairs(graph: Graph, calibration: Calibration, memory: int, pages: Pages
 
 
 def picker(seed: int, node: ir.Node) -> np.random.Generator:
-    """What picks the rows of a node, the same ones whatever was picked before."""
+    """What picks the rows of a node, the same ones whatever was picked before.
+
+    Raises:
+        OnnxPruneError: If the seed is negative.
+    """
+    if seed < 0:
+        raise OnnxPruneError(f"A seed is at least 0, not {seed}.")
     return np.random.default_rng([seed, *str(node.name).encode()])
 
 

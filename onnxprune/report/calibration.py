@@ -112,7 +112,8 @@ def held_out_report(
 def calibration_lines(report: CalibrationReport) -> list[str]:
     """The same for a terminal, a line each."""
     held, seed = report.held_out, "" if "seed" in report.data else f", seed {report.seed}"
-    lines = [f"calibration {report.data}{seed}; {held.samples:,} of these are held out"]
+    told = f"{report.data}{seed}; {held.samples:,} of these are held out"
+    lines = [f"calibration {told if report.samples else report.data}"]
     if report.importance is not None:
         took = f", measured in {report.seconds:.1f} s" if report.seconds else ", of the weights"
         lines.append(f"importance  {report.importance}{took}")

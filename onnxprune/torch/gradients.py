@@ -28,8 +28,9 @@ from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
 from onnxprune.importance import Coupled, Gradients
 from onnxprune.importance.gradient import GRADIENTS
-from onnxprune.runtime import Feeds
+from onnxprune.runtime import Feeds, first_line
 from onnxprune.torch.interpreter import Interpreter
+from onnxprune.torch.masked import Masked
 from onnxprune.torch.tensors import to_numpy
 from onnxprune.units import Channel, MutableChannelUnit, Units
 from onnxprune.units.magnitude import multiplying
@@ -114,11 +115,22 @@ class _Measure:
         self._alone: dict[str, Tensor] = {}
         self._together: dict[str, Tensor] = {}
 
+    def _run(self, feeds: Feeds) -> Mapping[str, Masked]:
+        """What the model answers; inputs that do not fit are its user's mistake."""
+        try:
+            return self._interpreter.run(feeds)
+        except (OnnxPruneError, MemoryError):
+            raise
+        except Exception as error:
+            raise OnnxPruneError(
+                f"{self._source}: it does not run with these inputs: {first_line(error)}"
+            ) from error
+
     def add(self, feeds: Feeds) -> None:
         """Differentiate the loss of one sample."""
         outputs = {
             name: output.value
-            for name, output in self._interpreter.run(feeds).items()
+            for name, output in self._run(feeds).items()
             if output.value.is_floating_point()
         }
         found = self._loss(outputs) if outputs else torch.zeros(())

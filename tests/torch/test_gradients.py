@@ -174,6 +174,23 @@ def test_what_cannot_be_measured() -> None:
         gradients(chosen, Calibration(lambda: [{"x": np.ones((2, 3), np.float32)}], 2))
 
 
+def test_inputs_that_do_not_fit() -> None:
+    """A token that the embedding does not have."""
+    model = proto(
+        """(int64[N,3] x) => (float[N,3,2] y) {
+            e = Gather(table, x)
+            h = MatMul(e, w0)
+            r = Relu(h)
+            y = MatMul(r, w1)
+        }""",
+        "table 5 4, w0 4 6, w1 6 2",
+    )
+    units = units_of(model)
+    feeds = {"x": np.array([[0, 4, 9]])}
+    with pytest.raises(OnnxPruneError, match=r"not run with these inputs: .*index"):
+        gradients(units, Calibration(lambda: [feeds], 1))
+
+
 def test_classes_need_an_axis_of_classes() -> None:
     model = proto(
         """(float[N,3] x) => (float[N] y) {
