@@ -22,10 +22,14 @@ from onnxprune.calibration.rearranged import rearranged
 from onnxprune.graph import Graph
 from onnxprune.ops import linear_of
 from onnxprune.ops.bias import bias_place
+from onnxprune.runtime import Feeds
 from onnxprune.runtime.store import Store
 from onnxprune.runtime.walk import Walk
 
 __all__ = ["QueryKey", "measure_pairs"]
+
+_FEW = 2
+"""Samples that tell how channels move."""
 
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
@@ -135,7 +139,8 @@ def measure_pairs(graph: Graph, calibration: Calibration, memory: int = 1 << 30)
     first = next(iter(calibration), None) if products else None
     if first is None:
         return []
-    numbers = rearranged(graph, first, [way for p in products for way in p.ways(graph)])
+    ways = [way for product in products for way in product.ways(graph)]
+    numbers = rearranged(graph, _few(graph, first), ways)
     heads = [_heads(*numbers[i : i + 2]) for i in range(0, len(numbers), 2)]
     traced = [(p, columns) for p, columns in zip(products, heads, strict=True) if columns]
     walk, found = Walk(graph, calibration if traced else (), Store(memory)), []
@@ -151,6 +156,14 @@ def measure_pairs(graph: Graph, calibration: Calibration, memory: int = 1 << 30)
             found.append(QueryKey(*names, sums.queries, sums.keys, sums.groups, *squares))
     walk.close()
     return _apart(found)
+
+
+def _few(graph: Graph, feeds: Feeds) -> Feeds:
+    """Some samples of a batch, if it can be taken apart: enough to see how channels move."""
+    shapes = [graph.shape(value) for value in graph.inputs if value.name in feeds]
+    if not all(shape and shape[0].dynamic for shape in shapes):
+        return feeds
+    return {name: array[:_FEW] for name, array in feeds.items()}
 
 
 def _apart(pairs: list[QueryKey]) -> list[QueryKey]:

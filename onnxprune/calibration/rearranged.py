@@ -38,11 +38,18 @@ def rearranged(
         ways: A value, its axis of channels, and a value that is computed from it.
 
     Returns:
-        For each, the channels in the shape of the later value; None if it is no rearrangement.
-
-    Raises:
-        OnnxPruneError: If the graph does not run with the feeds.
+        For each, the channels in the shape of the later value; None if it is no rearrangement, or
+        the graph does not run with such numbers.
     """
+    try:
+        return _told(graph, feeds, ways)
+    except OnnxPruneError:
+        return [None] * len(ways)
+
+
+def _told(
+    graph: Graph, feeds: Feeds, ways: Sequence[tuple[ir.Value, int, ir.Value]]
+) -> list[Ids | None]:
     axes = {value: axis for value, axis, _ in ways}
     random = np.random.default_rng(0)
     drawn: dict[ir.Value, Array] = {}
