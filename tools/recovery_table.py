@@ -254,9 +254,9 @@ training. The networks are those of [models/cifar.md](../models/cifar.md), their
 Each cell is the accuracy as it is, then after mean and variance of every layer were matched to the
 original's on the same images (what estimating batch norm statistics again does), in per cent; the
 mean over seeds, which pick the images. A transformer has no such statistics, and one number in each
-cell. Columns: the ratio of its channels
-that every unit keeps, and the MACs that this leaves. In the last row widths differ by unit, chosen
-by error curves to leave no more MACs than the column says.
+cell. Columns: the ratio of its channels that every unit keeps, and the MACs that this leaves. In
+the last row of methods widths differ by unit, chosen by error curves to leave no more MACs than the
+column says.
 
 *L1*, *OBS*: what channels are chosen by. *channel Gram*: as GRAIL, https://arxiv.org/abs/2602.23795.
 *OBSPA*: as its paper describes it (`tools/obspa.py`), https://arxiv.org/abs/2403.18955. *one-shot*,
