@@ -171,8 +171,8 @@ def _arrays(source: Any, convert: Converter) -> Source:
         path = Path(source)
         if not path.exists():
             raise OnnxPruneError(
-                f"{path}: no such file or folder; check the path, or give 'noise', 'uniform' or "
-                f"'pink'"
+                f"{path}: no such file or folder; check the path, or give 'noise', 'uniform', "
+                f"'pink' or 'leaves'"
             )
         if path.suffix.lower() not in SUFFIXES:
             raise OnnxPruneError(

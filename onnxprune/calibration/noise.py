@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.calibration.inputs import Input
+from onnxprune.calibration.leaves import leaves
 from onnxprune.calibration.preprocess import ImageInput, Preprocess
 from onnxprune.calibration.source import Indices, Source, hashed
 from onnxprune.errors import OnnxPruneError
@@ -17,7 +18,13 @@ from onnxprune.runtime import Feeds, RuntimeRefusal, find_feeds, open_session
 
 __all__ = ["NOISES", "noise_source"]
 
-NOISES = {"noise": "Gaussian noise", "uniform": "uniform noise", "pink": "pink noise"}
+NOISES = {
+    "noise": "Gaussian noise",
+    "uniform": "uniform noise",
+    "pink": "pink noise",
+    "leaves": "dead leaves",
+}
+_FIELDS = ("pink", "leaves")
 
 
 def noise_source(
@@ -27,12 +34,13 @@ def noise_source(
 
     Floats are normal, mean 0 and variance 1 (``noise``), uniform in [0, 1) (``uniform``), or for
     images ``pink``: amplitudes fall with the frequency as those of photographs do (Field, 1987),
-    mean 1/2, standard deviation 1/4, cut off at 0 and 1; other inputs are uniform then. Integers
-    are 1 to 8, masks and booleans ones, as in `onnxprune.runtime.find_feeds`, which also finds
-    dynamic sizes by trial in onnxruntime. Sample i depends on the seed and i alone.
+    mean 1/2, standard deviation 1/4, cut off at 0 and 1, or ``leaves``: shapes that hide one
+    another, see `onnxprune.calibration.leaves`; other inputs are uniform then. Integers are 1 to 8,
+    masks and booleans ones, as in `onnxprune.runtime.find_feeds`, which also finds dynamic sizes by
+    trial in onnxruntime. Sample i depends on the seed and i alone.
 
     Args:
-        kind: ``noise``, ``uniform`` or ``pink``.
+        kind: ``noise``, ``uniform``, ``pink`` or ``leaves``.
         graph: The graph.
         inputs: What it takes.
         preprocess: Only its size and layout count.
@@ -106,23 +114,33 @@ def _drawn(
     if item.dtype.is_integer():
         return random.integers(1, 9, shape)
     if _is_field(kind, item.dtype, shape):
-        return _pink(shape, random)
+        return _image(kind, shape, random)
     return random.standard_normal(shape) if kind == "noise" else random.random(shape)
 
 
 def _is_field(kind: str, dtype: ir.DataType, shape: Sequence[int | None]) -> bool:
     """Whether a sample is drawn as a field whose neighbours vary together."""
-    return kind == "pink" and len(shape) == 3 and dtype.is_floating_point()
+    return kind in _FIELDS and len(shape) == 3 and dtype.is_floating_point()
 
 
-def _pink(shape: tuple[int, ...], random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A field (channels, height, width), or with the channels last, whose spectrum is 1/f."""
+def _image(
+    kind: str, shape: tuple[int, ...], random: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """A field (channels, height, width), or with the channels last."""
     last = shape[2] <= 4 < shape[0]  # channels are few
     height, width = shape[:2] if last else shape[1:]
     channels = shape[2] if last else shape[0]
+    draw = _pink if kind == "pink" else leaves
+    field = draw(channels, height, width, random)
+    return np.moveaxis(field, 0, -1) if last else field
+
+
+def _pink(
+    channels: int, height: int, width: int, random: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """A field (channels, height, width) whose spectrum is 1/f."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = 1 / max(height, width)
     white = np.fft.rfft2(random.standard_normal((channels, height, width)))
     field = np.fft.irfft2(white / frequency, s=(height, width))
-    field = np.clip(0.5 + 0.25 * field / max(float(field.std()), 1e-12), 0, 1)
-    return np.moveaxis(field, 0, -1) if last else field
+    return np.clip(0.5 + 0.25 * field / max(float(field.std()), 1e-12), 0, 1)

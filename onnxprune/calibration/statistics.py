@@ -70,7 +70,9 @@ class Statistics:
         """A hash of all that was measured."""
         kinds = ("mean", "square", "present", "covariance")
         moments = [
-            hashed(node, *(np.asarray(getattr(m, kind)).tobytes() for kind in kinds))
+            hashed(
+                node, *(b"" if (a := getattr(m, kind)) is None else a.tobytes() for kind in kinds)
+            )
             for node, m in self.moments.items()
         ]
         pairs = (hashed(key, a.tobytes()) for key, a in _packed(self.pairs).items())

@@ -25,7 +25,7 @@ class DataOptions:
     """What a user said of data.
 
     Attributes:
-        source: A path, ``noise``, ``uniform`` or ``pink``.
+        source: A path, ``noise``, ``uniform``, ``pink`` or ``leaves``.
         samples: How many to draw, None for all.
         seed: Of the draw.
         batch: How many samples a batch has.
@@ -181,7 +181,7 @@ def data_options(flag: str, required: bool = False) -> Callable[[F], F]:
         required=required,
         metavar="DATA",
         help="A folder of images, a .npy file, a .npz file with an array for each input, noise, "
-        "uniform or pink.",
+        "uniform, pink or leaves.",
     )
 
     def decorate(command: F) -> F:

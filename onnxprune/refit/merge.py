@@ -13,7 +13,7 @@ from onnxprune.refit.guess import Guess, Guesses
 from onnxprune.refit.normal import solved
 from onnxprune.refit.refit import Options, Refit, Track
 from onnxprune.refit.sites import Site, dense_matrix, find_sites
-from onnxprune.refit.write import write
+from onnxprune.refit.write import overflow, write
 from onnxprune.rewrite import plan
 from onnxprune.units import Units
 
@@ -70,6 +70,9 @@ def merge(
             dense_matrix(site, slices), stays[:, :: guess.repeats], guess, options.ridge
         )
         fitted = site.form.stored(matrix, old.shape.numpy())
+        if (reason := overflow(fitted, old.dtype)) is not None:
+            done.left[str(site.small.name)] = reason
+            continue
         write(model, [(site.small, site.form.weight)], fitted, "merge")
         done.fitted.append(str(site.small.name))
     return done

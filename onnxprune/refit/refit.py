@@ -21,7 +21,7 @@ from onnxprune.ops import linear_of
 from onnxprune.refit.methods import METHODS, Method, Seen
 from onnxprune.refit.sites import Site, bias_of, dense_matrix, find_sites, sliced, small_matrix
 from onnxprune.refit.turn import find_turns
-from onnxprune.refit.write import write
+from onnxprune.refit.write import overflow, write
 from onnxprune.rewrite import plan
 from onnxprune.runtime.journal import Journal, Pages, identity
 from onnxprune.runtime.replay import Replay
@@ -208,7 +208,10 @@ class _Fitter:
         matrix, offset = method.solve()
         found["weight"] = site.form.stored(matrix, weight.shape.numpy())
         if (dtype := weight.dtype.numpy()).kind == "f":  # as it will be written; half of the bytes
-            found["weight"] = found["weight"].astype(dtype)
+            with np.errstate(over="ignore"):
+                found["weight"] = found["weight"].astype(dtype)
+        if (reason := overflow(found["weight"], weight.dtype)) is not None:
+            return {"left": np.array([reason] * len(names))}
         if site.bias is not None and offset is not None and len(sharing) == 1:
             found["offset"] = offset.reshape(-1)
         return found

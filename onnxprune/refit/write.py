@@ -12,7 +12,7 @@ import onnx_ir as ir
 from onnxprune.graph.names import Namer, value_names
 from onnxprune.rewrite import prunings
 
-__all__ = ["AFTER", "MARK", "marks", "write"]
+__all__ = ["AFTER", "MARK", "marks", "overflow", "write"]
 
 MARK = "pkg.onnxprune.refitted"
 """The metadata of a weight that is not the original's, sliced: how it came to be."""
@@ -24,6 +24,13 @@ AFTER = f"{MARK}.after"
 def marks(model: ir.Model, method: str) -> dict[str, str]:
     """What the metadata of a weight say that is new in a model."""
     return {MARK: method, AFTER: str(prunings(model))}
+
+
+def overflow(array: npt.NDArray[np.floating], dtype: ir.DataType) -> str | None:
+    """Why an array cannot be written as a type, which may hold less; None if it can."""
+    with np.errstate(over="ignore"):
+        fits = np.isfinite(array.astype(dtype.numpy())).all()
+    return None if fits else f"what was found does not fit into {dtype.name}"
 
 
 def write(

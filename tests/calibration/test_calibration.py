@@ -38,12 +38,34 @@ def test_pink_noise_has_the_spectrum_of_photographs(shape: str) -> None:
     assert all(np.array_equal(a["x"], b["x"]) for a, b in zip(data, again, strict=True))
 
 
+@pytest.mark.parametrize("shape", ["3,32,48", "32,48,3"])
+def test_dead_leaves_have_edges_and_flat_areas(shape: str) -> None:
+    graph = load(proto(f"(float[N,{shape}] x) => (float[N,{shape}] y) {{ y = Relu(x) }}"))
+    leaves, pink = (
+        np.concatenate([feeds["x"] for feeds in read_dataset(kind, graph, samples=32, seed=3)])
+        for kind in ("leaves", "pink")
+    )
+    assert leaves.shape == pink.shape
+    assert leaves.min() >= 0
+    assert leaves.max() <= 1
+    assert abs(leaves.mean() - 0.5) < 0.05
+    along = -2 if shape.endswith("3") else -1
+    kurtosis = []
+    for images in (leaves, pink):
+        steps = np.diff(images.astype(np.float64), axis=along)
+        kurtosis.append(np.mean(steps**4) / np.mean(steps**2) ** 2)
+    assert kurtosis[1] < 4 < 8 < kurtosis[0]  # a normal distribution has 3
+    again = np.concatenate([f["x"] for f in read_dataset("leaves", graph, samples=32, seed=3)])
+    assert np.array_equal(leaves, again)
+
+
 @pytest.mark.parametrize(
     ("source", "given", "correlated"),
     [
         ("noise", "float[N,3,8,8] x", False),
         ("uniform", "float[N,3,8,8] x", False),
         ("pink", "float[N,3,8,8] x", True),
+        ("leaves", "float[N,3,8,8] x", True),
         ("pink", "float[N,8] x", False),  # uniform then
         ("pink", "int64[N,3,8,8] x", False),
         ("pink", "float[N,3,8,8] x, float[N,8] v", True),

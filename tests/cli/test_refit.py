@@ -69,6 +69,7 @@ def test_the_demo_model_stays_accurate(run: Run) -> None:
         (["noise"], "l1", "one-shot"),
         (["uniform"], "l1", "one-shot"),
         (["pink"], "obs", "sequential"),
+        (["leaves"], "obs", "sequential"),
         (["data.npy", "--importance", "energy"], "energy", "sequential"),
         (["data.npy", "--importance", "l2", "--refit", "affine"], "l2", "affine"),
         (["noise", "--importance", "obs", "--refit", "sequential"], "obs", "sequential"),

@@ -256,3 +256,21 @@ def test_other_methods_need_inputs() -> None:
         op.refit_weights(units, small, None, method="adam")
     with pytest.raises(op.OnnxPruneError, match="needs a ridge and a seed of at least 0"):
         op.refit_weights(units, small, None, ridge=-1.0)
+
+
+def test_what_would_overflow_stays_as_sliced() -> None:
+    half = np.random.default_rng(0).standard_normal((6, 8))
+    model = proto(
+        """(float16[N,6] x) => (float16[N,5] y) {
+            a = MatMul(x, w0)
+            r = Relu(a)
+            y = MatMul(r, w1)
+        }""",
+        w0=(np.concatenate([half, half], axis=1) * 1e-4).astype(np.float16),
+        w1=np.full((16, 5), 50000, np.float16),
+    )
+    units = op.find_units(model)
+    units.mutable[0].set_mask(np.arange(16) < 12)
+    found = merge(units, prune(units))
+    assert list(found.left.values()) == ["what was found does not fit into FLOAT16"]
+    assert not found.fitted
