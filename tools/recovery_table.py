@@ -43,11 +43,14 @@ METHODS: dict[str, tuple[str, str | None]] = {
 """Method -> the importance and the refit; all units keep one ratio."""
 
 NOISE_METHODS = (
-    ("l1", "local", None),
-    ("l1", "local", "one-shot"),
-    ("obs", "curves", "one-shot"),
-    ("obs", "curves", "sequential"),
+    ("pink", "l1", "local", None),
+    ("pink", "l1", "local", "one-shot"),
+    ("pink", "obs", "curves", "one-shot"),
+    ("pink", "obs", "curves", "sequential"),
+    ("leaves", "obs", "curves", "one-shot"),
+    ("leaves", "obs", "curves", "sequential"),
 )
+"""Without data: what is drawn instead, the importance, the scope, and the refit."""
 
 OURS = "OBS, curves, sequential"
 """Widths by error curves, as few MACs as one ratio for all units leaves."""
@@ -101,9 +104,9 @@ class Bench:
 
         return Calibration(batches, len(images), "training images")
 
-    def noise(self) -> Calibration:
-        """As many images of noise, with the spectrum of photographs."""
-        return op.read_dataset("pink", self.units.graph, samples=NOISE, seed=self.seed, batch=128)
+    def noise(self, kind: str) -> Calibration:
+        """As many images of noise."""
+        return op.read_dataset(kind, self.units.graph, samples=NOISE, seed=self.seed, batch=128)
 
     def run(
         self,
@@ -200,21 +203,21 @@ class Bench:
                 self.calibration,
             ),
         )
-        for importance, scope, how in NOISE_METHODS:
-            method = f"{importance.upper()}, {scope}, {how or 'nothing'}; noise only"
+        for kind, importance, scope, how in NOISE_METHODS:
+            method = f"{importance.upper()}, {scope}, {how or 'nothing'}; {kind} only"
             yield (
                 method,
                 "macs 1/1.5",
-                lambda m=method, i=importance, s=scope, h=how: self.run(
-                    m, "macs 1/1.5", self.chosen_by_noise(i, s), h, self.noise()
+                lambda k=kind, m=method, i=importance, s=scope, h=how: self.run(
+                    m, "macs 1/1.5", self.chosen_by_noise(k, i, s), h, self.noise(k)
                 ),
             )
 
-    def chosen_by_noise(self, importance: str, scope: str) -> Callable:
+    def chosen_by_noise(self, kind: str, importance: str, scope: str) -> Callable:
         """A function that makes a choice without any data."""
 
         def choose(units: Units) -> None:
-            data = None if importance == "l1" else self.noise()
+            data = None if importance == "l1" else self.noise(kind)
             op.choose(units, op.macs(1 / 1.5), importance, data=data, scope=scope)
 
         return choose
@@ -261,7 +264,8 @@ column says.
 *L1*, *OBS*: what channels are chosen by. *channel Gram*: as GRAIL, https://arxiv.org/abs/2602.23795.
 *OBSPA*: as its paper describes it (`tools/obspa.py`), https://arxiv.org/abs/2403.18955. *one-shot*,
 *sequential*: [refit.md](refit.md); `OBS, curves, sequential` is the default with images to
-calibrate with, and with noise that has the spectrum of photographs.
+calibrate with, and with `pink` and `leaves`. *pink only*, *leaves only*: nothing but
+{noise:,} images of that kind, [drawn at random](evaluation.md#data).
 
 onnxruntime {onnxruntime}.
 """
@@ -269,7 +273,11 @@ onnxruntime {onnxruntime}.
 
 def page(results: list[Result], paths: list[Path], data: Path) -> str:
     """The page, of all that is known."""
-    parts = [INTRODUCTION.format(calibration=CALIBRATION, onnxruntime=onnxruntime.__version__)]
+    parts = [
+        INTRODUCTION.format(
+            calibration=CALIBRATION, noise=NOISE, onnxruntime=onnxruntime.__version__
+        )
+    ]
     for path in paths:
         found = [result for result in results if result.model == path.stem]
         dense = accuracy(op.load(path), data)
