@@ -18,6 +18,7 @@ import onnx_ir as ir
 
 from onnxprune.axes.atoms import Ids
 from onnxprune.calibration.calibration import Calibration
+from onnxprune.calibration.invariant import is_invariant
 from onnxprune.calibration.rearranged import rearranged
 from onnxprune.graph import Graph
 from onnxprune.ops import linear_of
@@ -140,8 +141,9 @@ def measure_pairs(graph: Graph, calibration: Calibration, memory: int = 1 << 30)
     if first is None:
         return []
     ways = [way for product in products for way in product.ways(graph)]
-    numbers = rearranged(graph, _few(graph, first), ways)
-    heads = [_heads(*numbers[i : i + 2]) for i in range(0, len(numbers), 2)]
+    cut, few = _few(graph, first)
+    numbers = rearranged(graph, few, ways)
+    heads = [_heads(*numbers[i : i + 2], cut) for i in range(0, len(numbers), 2)]
     traced = [(p, columns) for p, columns in zip(products, heads, strict=True) if columns]
     walk, found = Walk(graph, calibration if traced else (), Store(memory)), []
     for product, columns in traced:
@@ -151,19 +153,26 @@ def measure_pairs(graph: Graph, calibration: Calibration, memory: int = 1 << 30)
             key = np.swapaxes(np.asarray(seen[str(right.name)]), -1, -2)
             sums.add(np.asarray(seen[str(left.name)]), key)
         squares = sums.squares()
-        if squares is not None:
+        if squares is not None and _only_product_counts(graph, few, product, sums):
             names = str(product.query.name), str(product.key.name)
             found.append(QueryKey(*names, sums.queries, sums.keys, sums.groups, *squares))
     walk.close()
     return _apart(found)
 
 
-def _few(graph: Graph, feeds: Feeds) -> Feeds:
-    """Some samples of a batch, if it can be taken apart: enough to see how channels move."""
+def _only_product_counts(graph: Graph, few: Feeds, product: _Product, sums: _Moments) -> bool:
+    """Whether nothing but the product tells how queries and keys are turned."""
+    ends = product.ways(graph), (sums.queries, sums.keys)
+    sides = [(value, axis, heads) for (value, axis, _), heads in zip(*ends, strict=True)]
+    return is_invariant(graph, few, sides, sums.groups, product.node.outputs[0])
+
+
+def _few(graph: Graph, feeds: Feeds) -> tuple[bool, Feeds]:
+    """Whether there may be any number of samples, and then two: enough to see how channels move."""
     shapes = [graph.shape(value) for value in graph.inputs if value.name in feeds]
     if not all(shape and shape[0].dynamic for shape in shapes):
-        return feeds
-    return {name: array[:_FEW] for name, array in feeds.items()}
+        return False, feeds
+    return True, {name: np.resize(a, (_FEW, *a.shape[1:])) for name, a in feeds.items()}
 
 
 def _apart(pairs: list[QueryKey]) -> list[QueryKey]:
@@ -297,12 +306,13 @@ class _Moments:
         return (query, key) if np.isfinite(query).all() and np.isfinite(key).all() else None
 
 
-def _heads(query: Ids | None, key: Ids | None) -> tuple[Ids, Ids] | None:
+def _heads(query: Ids | None, key: Ids | None, cut: bool) -> tuple[Ids, Ids] | None:
     """(leading, size) the columns that queries and keys are of, as the leading axes run.
 
     Args:
         query: (..., rows, size) the columns of the first factor.
         key: (..., size, rows) those of the second.
+        cut: Whether there are as many samples as we took, and may be others later.
     """
     if query is None or key is None or query.ndim < 2 or key.ndim < 2 or not query.size * key.size:
         return None
@@ -316,6 +326,8 @@ def _heads(query: Ids | None, key: Ids | None) -> tuple[Ids, Ids] | None:
         found.append(whole.reshape(-1, columns.shape[-1]))
     both = np.concatenate(found, axis=1)
     period = next(n for n in range(1, len(both) + 1) if _repeats(both, n))
+    if cut and period == len(both):
+        return None  # not the same for every sample: their number is part of the order
     heads = np.unique(both[:period], axis=0)
     for side in np.split(heads, 2, axis=1):  # a channel is in one head, and a head has it once
         parts = np.unique(side, axis=0)

@@ -15,7 +15,7 @@ from onnxprune.graph import Graph
 from onnxprune.runtime import Feeds, open_session
 from onnxprune.runtime.session import RuntimeRefusal, first_line
 
-__all__ = ["rearranged"]
+__all__ = ["answers", "rearranged"]
 
 Array = npt.NDArray[Any]
 
@@ -54,17 +54,17 @@ def _told(
     random = np.random.default_rng(0)
     drawn: dict[ir.Value, Array] = {}
     runs: list[dict[str, Array]] = [{} for _ in range(4)]
-    for value, usual in zip(axes, _answers(graph, feeds, {}, list(axes)), strict=True):
+    for value, usual in zip(axes, answers(graph, feeds, {}, list(axes)), strict=True):
         places = np.moveaxis(usual, axes[value], -1)
         drawn[value] = random.standard_normal(size=(places.shape[-1],))
         for run, row in zip(runs, _rows(drawn[value]), strict=True):
             given = np.moveaxis(np.broadcast_to(row, places.shape), -1, axes[value])
             run[str(value.name)] = np.ascontiguousarray(given, usual.dtype)
     later = [value for _, _, value in ways]
-    answers = zip(*(_answers(graph, feeds, run, later) for run in runs), strict=True)
+    seen = zip(*(answers(graph, feeds, run, later) for run in runs), strict=True)
     return [
         _channels(np.stack(found).astype(np.float64), drawn[value])
-        for (value, _, _), found in zip(ways, answers, strict=True)
+        for (value, _, _), found in zip(ways, seen, strict=True)
     ]
 
 
@@ -89,7 +89,7 @@ def _channels(answers: Array, drawn: Array) -> Ids | None:
     return None if wrong else channels
 
 
-def _answers(
+def answers(
     graph: Graph, feeds: Feeds, given: Mapping[str, Array], wanted: Sequence[ir.Value]
 ) -> list[Array]:
     """What the graph computes where some of its values are given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,12 +59,20 @@ def find_turns(units: Units, pairs: Sequence[QueryKey]) -> dict[str, Turn]:
     """
     nodes, cut = {str(node.name): node for node in units.graph.model.graph}, units.cut()
     parts: dict[str, list[tuple[Ids, Ids, Array]]] = {}
-    for pair in pairs:
+    masks_of = {name: _mask(cut, nodes[name]) for p in pairs for name in (p.query, p.key)}
+    counts = [_count(masks_of[p.query][p.queries], masks_of[p.key][p.keys]) for p in pairs]
+    uneven = {
+        name
+        for name in masks_of
+        if len({c for p, c in zip(pairs, counts, strict=True) if name in (p.query, p.key)}) > 1
+    }
+    for pair, count in zip(pairs, counts, strict=True):
         ends = [nodes[name] for name in (pair.query, pair.key)]
-        masks = [_mask(cut, node) for node in ends]
-        count = _count(masks[0][pair.queries], masks[1][pair.keys])
-        if count in (None, pair.queries.shape[1]):
+        if count in (None, pair.queries.shape[1]) or {pair.query, pair.key} & uneven:
             continue
+        if not all(_is_by_channel(node, cut) for node in ends):
+            continue
+        masks = [masks_of[name] for name in (pair.query, pair.key)]
         live = masks[0][pair.queries].any(axis=1)
         sides = zip(ends, masks, (pair.queries, pair.keys), pair.turned(count), strict=True)
         for node, mask, columns, mixtures in sides:
@@ -97,6 +106,15 @@ def _bias(node: ir.Node, form: Linear) -> ir.Value | None:
     if place is None or place[1] >= len(place[0].inputs):
         return None
     return place[0].inputs[place[1]]
+
+
+def _is_by_channel(node: ir.Node, cut: Cut) -> bool:
+    """Whether the bias of a projection, if it has one, is a number for each channel, or one."""
+    bias = _bias(node, _form(node, cut.labels.graph))
+    if bias is None or bias.const_value is None:
+        return True
+    shape = bias.const_value.shape.numpy()
+    return math.prod(shape) in (1, (shape or (1,))[-1])
 
 
 def _mask(cut: Cut, node: ir.Node) -> Mask:
