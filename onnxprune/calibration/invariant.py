@@ -30,10 +30,11 @@ def is_invariant(
     groups: Ids,
     product: ir.Value,
 ) -> bool:
-    """Whether a graph answers the same if two of its values are turned alike.
+    """Whether a graph answers the same if two of its values are turned against each other.
 
-    If only their products count, an orthogonal matrix that both are multiplied with changes
-    nothing. Whatever else sees one of them, or lies between, shows in the answers.
+    If only their products count, nothing changes when one is multiplied with an invertible matrix
+    and the other with its inverse, transposed. Whatever else sees one of them, or lies between,
+    shows in the answers.
 
     Args:
         graph: The graph.
@@ -46,14 +47,17 @@ def is_invariant(
     values = [value for value, _, _ in sides]
     wanted = [product, *(v for v in graph.outputs if v is not product)]
     size = sides[0][2].shape[1]
-    normal = np.random.default_rng(0).standard_normal((int(groups.max()) + 1, size, size))
-    turns = np.linalg.qr(normal)[0][groups]
+    normal = np.random.default_rng(0).standard_normal((2, int(groups.max()) + 1, size, size))
+    left, right = np.linalg.qr(normal)[0]
+    stretch = np.linspace(0.5, 2, size)[:, None]
+    turns = (left @ (stretch * right))[groups], (left @ (right / stretch))[groups]
     try:
         usual = answers(graph, feeds, {}, [*values, *wanted])
         given: dict[str, Array] = {}
-        for array, (value, axis, heads) in zip(usual, sides, strict=False):
+        for array, (value, axis, heads), turn in zip(usual, sides, turns, strict=False):
             name = str(value.name)  # both may be parts of one
-            given[name] = _turned(given.get(name, array), axis, heads, turns)
+            columns, first = np.unique(heads, axis=0, return_index=True)
+            given[name] = _turned(given.get(name, array), axis, columns, turn[first])
         found = answers(graph, feeds, given, wanted)
     except OnnxPruneError:
         return False

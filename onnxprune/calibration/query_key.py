@@ -143,7 +143,7 @@ def measure_pairs(graph: Graph, calibration: Calibration, memory: int = 1 << 30)
     ways = [way for product in products for way in product.ways(graph)]
     cut, few = _few(graph, first)
     numbers = rearranged(graph, few, ways)
-    heads = [_heads(*numbers[i : i + 2], cut) for i in range(0, len(numbers), 2)]
+    heads = [_heads(numbers[i], numbers[i + 1], cut) for i in range(0, len(numbers), 2)]
     traced = [(p, columns) for p, columns in zip(products, heads, strict=True) if columns]
     walk, found = Walk(graph, calibration if traced else (), Store(memory)), []
     for product, columns in traced:

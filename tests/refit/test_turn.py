@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from attention import ATTENTIONS, RANK, planted
+from helpers import proto
 from planted import calibration, chosen, error, refitted, weights, with_weights
 
 from onnxprune.calibration.query_key import measure_pairs
@@ -121,6 +122,37 @@ def test_another_reader_of_the_queries_forbids_it() -> None:
     norm = onnx.helper.make_node("ReduceL2", ["q"], ["norm"], keepdims=0)
     model.graph.node.insert(len(model.graph.node) - 1, norm)
     model.graph.output.append(onnx.helper.make_tensor_value_info("norm", 1, None))
+    assert measure_pairs(load(model), calibration(model)) == []
+
+
+def test_a_reader_of_a_part_of_the_queries_forbids_it() -> None:
+    model = planted("three projections")
+    first = onnx.helper.make_node("Gather", ["q", "nought"], ["first"], axis=1)
+    norm = onnx.helper.make_node("ReduceL2", ["first"], ["norm"], keepdims=0)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0), "nought"))
+    model.graph.node.extend([first, norm])
+    model.graph.output.append(onnx.helper.make_tensor_value_info("norm", 1, None))
+    assert measure_pairs(load(model), calibration(model)) == []
+
+
+def test_channels_that_are_shifted_along_the_tokens_forbid_it() -> None:
+    model = planted("three projections")
+    shift = proto(
+        """(float[N,5,3,4] qr) => (float[N,5,3,4] qs) {
+            qa, qb = Split<axis=3, num_outputs=2>(qr)
+            b1, b2 = Split<axis=1>(qb, tokens)
+            br = Concat<axis=1>(b2, b1)
+            qs = Concat<axis=3>(qa, br)
+        }""",
+        tokens=np.array([1, 4]),
+    )
+    reader = next(node for node in model.graph.node if "qr" in node.input)
+    reader.input[list(reader.input).index("qr")] = "qs"
+    place = list(model.graph.node).index(reader)
+    for node in reversed(shift.graph.node):
+        model.graph.node.insert(place, node)
+    model.graph.initializer.extend(shift.graph.initializer)
+    onnx.checker.check_model(model)
     assert measure_pairs(load(model), calibration(model)) == []
 
 
