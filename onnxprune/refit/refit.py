@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxprune.calibration import Calibration
+from onnxprune.calibration.query_key import QueryKey
 from onnxprune.calibration.statistics import find_pairs, measured, picker
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, Source, with_shapes
@@ -121,12 +122,31 @@ def refit(
     """
     options = options or Options()
     method = METHODS.get(options.method)
-    model = pruned.model.clone()
-    small = with_shapes(model, pruned.source)
     pages, pairs = _pages(journal, units, pruned, calibration, options), []
     if method.turns:
         known = measured(journal, units.graph, calibration)
         pairs = find_pairs(units.graph, calibration, options.memory, known)
+    while True:
+        done = _fitted(units, pruned, calibration, options, track, pages, pairs)
+        whole = [pair for pair in pairs if (pair.query in done.left) == (pair.key in done.left)]
+        if len(whole) == len(pairs):
+            return done
+        pairs, pages = whole, Pages()  # what stays as sliced must not meet what was turned
+
+
+def _fitted(
+    units: Units,
+    pruned: Graph,
+    calibration: Calibration,
+    options: Options,
+    track: Track,
+    pages: Pages,
+    pairs: Sequence[QueryKey],
+) -> Refit:
+    """Fit all nodes, with some queries and keys turned."""
+    method = METHODS.get(options.method)
+    model = pruned.model.clone()
+    small = with_shapes(model, pruned.source)
     sites = find_sites(units, small, find_turns(units, pairs))
     if not (options.sums and method.sums):
         sites = [replace(site, target=site.given, other=None) for site in sites]

@@ -14,6 +14,8 @@ from onnxprune.calibration.statistics import measure
 from onnxprune.graph import Graph, load
 from onnxprune.importance import Evidence, find_importance
 from onnxprune.refit.compensate import compensate
+from onnxprune.refit.methods import Sequential
+from onnxprune.refit.sites import Site
 from onnxprune.refit.turn import find_turns
 from onnxprune.rewrite import prune
 from onnxprune.units import MutableChannelUnit, find_units
@@ -154,6 +156,22 @@ def test_channels_that_are_shifted_along_the_tokens_forbid_it() -> None:
     model.graph.initializer.extend(shift.graph.initializer)
     onnx.checker.check_model(model)
     assert measure_pairs(load(model), calibration(model)) == []
+
+
+def test_a_query_does_not_turn_if_its_key_stays_as_sliced(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = planted("three projections")
+    unit = head_size(load(model))
+    (pair,) = measure_pairs(load(model), calibration(model))
+
+    def why_not(site: Site) -> str | None:
+        return "by request" if site.small.name == pair.key else None
+
+    monkeypatch.setattr(Sequential, "why_not", why_not)
+    found = refitted(model, {unit.name: [0, 1]}, method="sequential")[2]
+    assert not {pair.query, pair.key} & set(found.fitted)
+    monkeypatch.setattr(Sequential, "turns", False)
+    sliced = refitted(model, {unit.name: [0, 1]}, method="sequential")[2]
+    assert error(found.graph, sliced.graph) < ALIKE
 
 
 def test_heads_that_keep_all_their_channels_stay_as_they_are() -> None:
