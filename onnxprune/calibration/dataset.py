@@ -109,9 +109,10 @@ def read_dataset(
     Args:
         source: A folder of images (searched with what is below it, in the order of their names); a
             ``.npy`` file or an array for a graph of one input; a ``.npz`` file or a dict of arrays,
-            one for each input; a sequence of feeds or arrays; ``"noise"`` (normal), ``"uniform"``
-            or ``"pink"`` (images), which need no data. Samples are on the first axis of arrays,
-            images (n, channels, height, width), (n, height, width, channels) or grey without it.
+            one for each input; a sequence of feeds or arrays; ``"noise"`` (normal), ``"uniform"``,
+            ``"pink"`` or ``"leaves"`` (images), which need no data. Samples are on the first axis
+            of arrays, images (n, channels, height, width), (n, height, width, channels) or grey
+            without it.
         graph: The graph that they are for.
         samples: How many, drawn at random if there are more; all by default, 256 of noise.
         seed: Of the draw, and of noise.

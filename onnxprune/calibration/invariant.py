@@ -1,4 +1,4 @@
-"""Whether what a graph answers stays the same when queries and keys are turned together."""
+"""Whether a product is all that tells how queries and keys are turned against each other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["is_invariant"]
 Array = npt.NDArray[Any]
 
 _ROUNDING = {2: 0.02, 4: 1e-3, 8: 1e-6}
-"""Bytes of a float -> what may be lost of the norm of an answer."""
+"""Bytes of a float -> what may be lost of the norm of a product."""
 
 
 def is_invariant(
@@ -29,12 +29,12 @@ def is_invariant(
     sides: Sequence[tuple[ir.Value, int, Ids]],
     groups: Ids,
     product: ir.Value,
+    beside: Sequence[ir.Value],
 ) -> bool:
-    """Whether a graph answers the same if two of its values are turned against each other.
+    """Whether a product stays the same when its factors are turned, and all else that is seen.
 
-    If only their products count, nothing changes when one is multiplied with an invertible matrix
-    and the other with its inverse, transposed. Whatever else sees one of them, or lies between,
-    shows in the answers.
+    If only products count, nothing changes when one factor is multiplied with an invertible matrix
+    and the other with its inverse, transposed. What lies between, and what others take, shows it.
 
     Args:
         graph: The graph.
@@ -42,10 +42,11 @@ def is_invariant(
         sides: Queries and keys: the value, its axis of channels, and the (heads, size) channels of
             each head.
         groups: (heads,) which heads share a key and so turn alike, counted from 0.
-        product: What is computed of both.
+        product: What is computed of both; the same but for rounding.
+        beside: What else is taken from them or on the way; the same to the bit.
     """
     values = [value for value, _, _ in sides]
-    wanted = [product, *(v for v in graph.outputs if v is not product)]
+    wanted = [product, *beside]
     size = sides[0][2].shape[1]
     normal = np.random.default_rng(0).standard_normal((2, int(groups.max()) + 1, size, size))
     left, right = np.linalg.qr(normal)[0]
@@ -61,7 +62,9 @@ def is_invariant(
         found = answers(graph, feeds, given, wanted)
     except OnnxPruneError:
         return False
-    return all(_is_close(a, b) for a, b in zip(usual[len(values) :], found, strict=True))
+    (before, *others), (after, *same) = usual[len(values) :], found
+    unseen = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(others, same, strict=True))
+    return unseen and _is_close(before, after)
 
 
 def _turned(array: Array, axis: int, heads: Ids, turns: Array) -> Array:
@@ -70,11 +73,7 @@ def _turned(array: Array, axis: int, heads: Ids, turns: Array) -> Array:
     return np.ascontiguousarray(np.moveaxis(whole, -1, axis))
 
 
-def _is_close(a: Any, b: Any) -> bool:
-    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.shape == b.shape):
-        return False
-    if a.dtype.kind != "f":
-        return bool((a == b).all())
-    wide, other = a.astype(np.float64), b.astype(np.float64)
-    error = np.linalg.norm(wide - other)
-    return bool(error <= _ROUNDING[a.dtype.itemsize] * np.linalg.norm(wide))
+def _is_close(before: Array, after: Array) -> bool:
+    wide = before.astype(np.float64)
+    error = np.linalg.norm(wide - after.astype(np.float64))
+    return bool(error <= _ROUNDING[before.dtype.itemsize] * np.linalg.norm(wide))

@@ -12,9 +12,16 @@ __all__ = ["leaves"]
 Field = npt.NDArray[np.float64]
 
 _SMALLEST = 3 / 32
+"""The least radius, in shorter sides."""
+
 _BLUR = 1 / 64
-_SHADE = 0.3
+"""The standard deviation of the blur, in shorter sides."""
+
+_TINT = 0.3
+"""What of a colour is not grey."""
+
 _MOST = 1000
+"""Leaves; the few pixels that may be bare then are grey."""
 
 
 def leaves(channels: int, height: int, width: int, random: np.random.Generator) -> Field:
@@ -51,7 +58,7 @@ def leaves(channels: int, height: int, width: int, random: np.random.Generator) 
             inside = np.hypot(along, across) < radius
         else:
             inside = np.maximum(np.abs(along), np.abs(across)) < radius
-        colour = (1 - _SHADE) * random.random() + _SHADE * random.random(channels)
+        colour = (1 - _TINT) * random.random() + _TINT * random.random(channels)
         image[:, inside & bare] = colour[:, None]
         bare &= ~inside
         if not bare.any():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
 
 _SIZES_AND_PARTS = ("Shape", "Size", "Slice", "Split", "Gather")
-"""Operators that do not read the channels of a query or key, or hand on others beside them."""
+"""Operators that may read a query or key: what they give is known, or other channels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +108,7 @@ class _Product:
     node: ir.Node
     query: ir.Node
     key: ir.Node
+    beside: Sequence[ir.Value]
 
     @property
     def factors(self) -> tuple[ir.Value, ir.Value]:
@@ -164,7 +165,7 @@ def _only_product_counts(graph: Graph, few: Feeds, product: _Product, sums: _Mom
     """Whether nothing but the product tells how queries and keys are turned."""
     ends = product.ways(graph), (sums.queries, sums.keys)
     sides = [(value, axis, heads) for (value, axis, _), heads in zip(*ends, strict=True)]
-    return is_invariant(graph, few, sides, sums.groups, product.node.outputs[0])
+    return is_invariant(graph, few, sides, sums.groups, product.node.outputs[0], product.beside)
 
 
 def _few(graph: Graph, feeds: Feeds) -> tuple[bool, Feeds]:
@@ -210,8 +211,9 @@ def _products(graph: Graph) -> Iterator[_Product]:
             passed |= between
         if all(len(origins) == 1 for origins in sources):
             query, key = (next(iter(origins)) for origins in sources)
-            if _is_only_for({query.outputs[0], key.outputs[0]}, passed):
-                yield _Product(node, query, key)
+            beside = _beside({query.outputs[0], key.outputs[0]}, passed)
+            if beside is not None:
+                yield _Product(node, query, key, beside)
 
 
 def _origins(
@@ -234,23 +236,25 @@ def _origins(
     return origins, between
 
 
-def _is_only_for(givens: set[ir.Value], passed: set[ir.Node]) -> bool:
-    """Whether what two projections give goes through some nodes and nowhere else, parts aside."""
-    todo, known = list(givens), set(givens)
+def _beside(givens: set[ir.Value], passed: set[ir.Node]) -> list[ir.Value] | None:
+    """What is taken from two projections on their way through some nodes; None if all may be."""
+    todo, known, beside = list(givens), set(givens), []
     needed = {value for node in passed for value in node.inputs}
     while todo:
         value = todo.pop()
         if value.is_graph_output():
-            return False
+            return None
         for use in value.uses():
-            if use.node not in passed:
-                if use.node.op_type not in _SIZES_AND_PARTS:
-                    return False
-                continue
-            fresh = [v for v in use.node.outputs if v in needed and v not in known]
-            todo += fresh
-            known.update(fresh)
-    return True
+            results = list(use.node.outputs)
+            if use.node in passed:
+                fresh = [v for v in results if v in needed and v not in known]
+                todo += fresh
+                known.update(fresh)
+                results = [] if len(results) == 1 else [v for v in results if v not in needed]
+            elif use.node.op_type not in _SIZES_AND_PARTS or use.node.graph is not value.graph:
+                return None
+            beside += results
+    return list(dict.fromkeys(beside))
 
 
 def _is_softmaxed(node: ir.Node) -> bool:

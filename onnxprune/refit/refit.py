@@ -226,15 +226,15 @@ class _Fitter:
             return found
         assert weight is not None
         matrix, offset = method.solve()
-        found["weight"] = site.form.stored(matrix, weight.shape.numpy())
-        if (dtype := weight.dtype.numpy()).kind == "f":  # as it will be written; half of the bytes
-            with np.errstate(over="ignore"):
-                found["weight"] = found["weight"].astype(dtype)
-        if (reason := overflow(found["weight"], weight.dtype)) is not None:
-            return {"left": np.array([reason] * len(names))}
+        fresh = {"weight": site.form.stored(matrix, weight.shape.numpy())}
         if site.bias is not None and offset is not None and len(sharing) == 1:
-            found["offset"] = offset.reshape(-1)
-        return found
+            fresh["offset"] = offset.reshape(-1)
+        for array in fresh.values():
+            if (reason := overflow(array, weight.dtype)) is not None:
+                return {"left": np.array([reason] * len(names))}
+        if (dtype := weight.dtype.numpy()).kind == "f":  # as it will be written; half of the bytes
+            fresh["weight"] = fresh["weight"].astype(dtype)
+        return found | fresh
 
     def _put(self, site: Site, sharing: Sequence[Site], found: Mapping[str, Array]) -> None:
         """Put what was found into the smaller model."""

@@ -59,20 +59,18 @@ def find_turns(units: Units, pairs: Sequence[QueryKey]) -> dict[str, Turn]:
     """
     nodes, cut = {str(node.name): node for node in units.graph.model.graph}, units.cut()
     parts: dict[str, list[tuple[Ids, Ids, Array]]] = {}
-    masks_of = {name: _mask(cut, nodes[name]) for p in pairs for name in (p.query, p.key)}
-    counts = [_count(masks_of[p.query][p.queries], masks_of[p.key][p.keys]) for p in pairs]
-    uneven = {
-        name
-        for name in masks_of
-        if len({c for p, c in zip(pairs, counts, strict=True) if name in (p.query, p.key)}) > 1
-    }
-    for pair, count in zip(pairs, counts, strict=True):
+    known, counts = {}, {}
+    for pair in pairs:
         ends = [nodes[name] for name in (pair.query, pair.key)]
-        if count in (None, pair.queries.shape[1]) or {pair.query, pair.key} & uneven:
-            continue
-        if not all(_is_by_channel(node, cut) for node in ends):
-            continue
-        masks = [masks_of[name] for name in (pair.query, pair.key)]
+        known[pair] = masks = [_mask(cut, node) for node in ends]
+        count = _count(masks[0][pair.queries], masks[1][pair.keys])
+        if count not in (None, pair.queries.shape[1]) and all(_is_plain(n, cut) for n in ends):
+            counts[pair] = count
+    for pair, count in counts.items():
+        names = {pair.query, pair.key}
+        if any(other != count for p, other in counts.items() if names & {p.query, p.key}):
+            continue  # parts of one projection keep different numbers
+        ends, masks = [nodes[name] for name in (pair.query, pair.key)], known[pair]
         live = masks[0][pair.queries].any(axis=1)
         sides = zip(ends, masks, (pair.queries, pair.keys), pair.turned(count), strict=True)
         for node, mask, columns, mixtures in sides:
@@ -108,7 +106,7 @@ def _bias(node: ir.Node, form: Linear) -> ir.Value | None:
     return place[0].inputs[place[1]]
 
 
-def _is_by_channel(node: ir.Node, cut: Cut) -> bool:
+def _is_plain(node: ir.Node, cut: Cut) -> bool:
     """Whether the bias of a projection, if it has one, is a number for each channel, or one."""
     bias = _bias(node, _form(node, cut.labels.graph))
     if bias is None or bias.const_value is None:

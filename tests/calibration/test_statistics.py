@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -202,3 +204,15 @@ def test_products_of_constants_and_inside_other_nodes_are_not_measured() -> None
     for feeds in batches:
         feeds["flag"] = np.array([True])
     assert list(measure(load(model), _calibration(batches)).moments) == ["Conv_0", "Conv_7"]
+
+
+def test_what_was_not_measured_has_the_same_digest_in_every_process() -> None:
+    program = """
+import numpy as np
+from onnxprune.calibration.statistics import Moments, Statistics
+moments = Moments(None, *np.ones((3, 1, 2)), covariance=None)
+print(Statistics({"node": moments}, 1, "ones").digest())
+"""
+    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True) for _ in range(3)]
+    assert all(run.returncode == 0 for run in runs), runs[0].stderr
+    assert len({run.stdout for run in runs}) == 1

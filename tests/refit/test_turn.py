@@ -127,13 +127,15 @@ def test_another_reader_of_the_queries_forbids_it() -> None:
     assert measure_pairs(load(model), calibration(model)) == []
 
 
-def test_a_reader_of_a_part_of_the_queries_forbids_it() -> None:
+@pytest.mark.parametrize("reader", ["ReduceL2", "ArgMax"])
+def test_a_reader_of_a_part_of_the_queries_forbids_it(reader: str) -> None:
     model = planted("three projections")
     first = onnx.helper.make_node("Gather", ["q", "nought"], ["first"], axis=1)
-    norm = onnx.helper.make_node("ReduceL2", ["first"], ["norm"], keepdims=0)
+    told = onnx.helper.make_node(reader, ["first"], ["told"], keepdims=0)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0), "nought"))
-    model.graph.node.extend([first, norm])
-    model.graph.output.append(onnx.helper.make_tensor_value_info("norm", 1, None))
+    model.graph.node.extend([first, told])
+    kind = onnx.TensorProto.INT64 if reader == "ArgMax" else onnx.TensorProto.FLOAT
+    model.graph.output.append(onnx.helper.make_tensor_value_info("told", kind, None))
     assert measure_pairs(load(model), calibration(model)) == []
 
 
