@@ -26,6 +26,18 @@ Doubles = npt.NDArray[np.float64]
 _MOST = 4096
 """Channels of a tensor; beyond that their correlations are not worth the memory."""
 
+_ODD = frozenset(
+    [
+        *("AveragePool", "CenterCropPad", "DepthToSpace", "Expand", "Flatten", "Gather"),
+        *("GatherElements", "GatherND", "GlobalAveragePool", "LpNormalization"),
+        *("MeanVarianceNormalization", "Pad", "ReduceMean", "ReduceSum", "Reshape", "Resize"),
+        *("Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
+        *("Upsample", "com.microsoft::ExpandDims"),
+    ]
+)
+"""Operators that move, average and scale: opposite channels stay so. Not behind a maximum, a norm
+or an exponential, which are led by what is far above 0."""
+
 _ORDER = 16
 _POINTS = np.linspace(-10, 10, 321)
 _WEIGHTS = np.exp(-np.square(_POINTS) / 2)
@@ -147,7 +159,10 @@ class Guesses(Mapping[ir.Value, Guess]):
         if RULES.find(operator_name(node)) is not elementwise:
             others = [v for v in node.inputs if v is not None and v is not taken[0]]
             alone = not any(True for v in others for _ in self._labels.living(v))
-            return self._handed(self._known[taken[0]], taken[0], result) if alone else None
+            guess = self._known[taken[0]]
+            if operator_name(node) not in _ODD:
+                guess = replace(guess, points=np.maximum(guess.points, 0))
+            return self._handed(guess, taken[0], result) if alone else None
         if any(v is not None and v.const_value is None and v not in taken for v in node.inputs):
             return None
         guesses = [self._known[value] for value in taken]

@@ -12,7 +12,7 @@ from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.refit.guess import Guess, Guesses
 from onnxprune.refit.normal import solved
 from onnxprune.refit.refit import Options, Refit, Track
-from onnxprune.refit.sites import Site, dense_matrix, find_sites
+from onnxprune.refit.sites import Site, dense_matrix, find_others, find_sites
 from onnxprune.refit.write import overflow, write
 from onnxprune.rewrite import plan
 from onnxprune.units import Units
@@ -49,10 +49,12 @@ def merge(
     options = options or Options(method="merge")
     model = pruned.model.clone()
     small, cut, slices = with_shapes(model, pruned.source), units.cut(), plan(units).slices
-    sites = [s for s in find_sites(units, small) if _mask(units, cut, s) is not None]
+    sites = find_sites(units, small)
+    others = find_others(units, small, sites)
+    sites = [site for site in sites if _mask(units, cut, site) is not None]
     text = f"{pruned.source.sha256} {options}"
     source = Source(None, hashlib.sha256(text.encode()).hexdigest())
-    done = Refit(Graph(model, source, small.dims, small.numbers))
+    done = Refit(Graph(model, source, small.dims, small.numbers), left=others)
     guesses = Guesses(units.labels)
     nodes = guesses.walk()
     for site in track(sites):

@@ -20,7 +20,15 @@ from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.ops import linear_of
 from onnxprune.refit.methods import METHODS, Method, Seen
-from onnxprune.refit.sites import Site, bias_of, dense_matrix, find_sites, sliced, small_matrix
+from onnxprune.refit.sites import (
+    Site,
+    bias_of,
+    dense_matrix,
+    find_others,
+    find_sites,
+    sliced,
+    small_matrix,
+)
 from onnxprune.refit.turn import find_turns
 from onnxprune.refit.write import overflow, write
 from onnxprune.rewrite import plan
@@ -148,6 +156,7 @@ def _fitted(
     model = pruned.model.clone()
     small = with_shapes(model, pruned.source)
     sites = find_sites(units, small, find_turns(units, pairs))
+    others = find_others(units, small, sites)
     if not (options.sums and method.sums):
         sites = [replace(site, target=site.given, other=None) for site in sites]
     if not method.sequential:  # what takes as much as before would get the weight that it has
@@ -160,7 +169,7 @@ def _fitted(
     text = f"{pruned.source.sha256} {options} {calibration.origin} {calibration.samples}"
     source = Source(None, hashlib.sha256(text.encode()).hexdigest())
     done = Graph(small.model, source, small.dims, small.numbers)
-    return Refit(done, fitter.fitted, fitter.left, calibration.samples)
+    return Refit(done, fitter.fitted, others | fitter.left, calibration.samples)
 
 
 class _Fitter:

@@ -13,13 +13,14 @@ import onnx_ir as ir
 from onnxprune.axes.atoms import Ids
 from onnxprune.axes.cut import Cut
 from onnxprune.graph import Graph
-from onnxprune.ops import Linear, linear_of
+from onnxprune.graph.loops import bodies
+from onnxprune.ops import MACS, Linear, linear_of, operator_name
 from onnxprune.ops.bias import bias_place, input_of, is_constant, only_sum
 from onnxprune.refit.turn import Turn
 from onnxprune.refit.write import MARK
 from onnxprune.units import Units
 
-__all__ = ["Site", "bias_of", "dense_matrix", "find_sites", "sliced", "small_matrix"]
+__all__ = ["Site", "bias_of", "dense_matrix", "find_others", "find_sites", "sliced", "small_matrix"]
 
 Array = npt.NDArray[Any]
 
@@ -122,6 +123,31 @@ def find_sites(units: Units, small: Graph, turns: Mapping[str, Turn] | None = No
     return sites
 
 
+def find_others(units: Units, small: Graph, sites: Collection[Site]) -> dict[str, str]:
+    """Products with a weight that see something else than in the original and are no sites.
+
+    Args:
+        units: The units of the original, with the choices that made the smaller model.
+        small: The smaller model.
+        sites: Those that are.
+
+    Returns:
+        Node -> why its weight stays as it is sliced.
+    """
+    known = {site.small for site in sites}
+    weights, found = _weights(small), {}
+    for node in _touched(units, small, ()):
+        products = [inner for inner in _with_inner(node) if _multiplies(inner, small, weights)]
+        if products and node not in known:
+            kind = products[0].op_type
+            found[str(node.name)] = (
+                f"it is a product ({kind}) that is not fitted"
+                if products[0] is node
+                else f"its products ({kind}) are inside of it"
+            )
+    return found
+
+
 def sliced(cut: Cut, value: ir.Value, array: Array) -> Array:
     """What a choice leaves of what the original computes.
 
@@ -203,13 +229,38 @@ def _touched(units: Units, small: Graph, also: Collection[str]) -> Iterator[ir.N
         for name, value in small.initializers.items()
         if name not in originals or not _same(originals[name], value)
     }
+    weights = _weights(small)
     for node in small.model.graph:
-        inputs = [value for value in node.inputs if value is not None]
-        moved = [v for v in inputs if v in changed]
-        if node.name in also or any(not is_constant(value) for value in moved):
+        taken = [v for inner in _with_inner(node) for v in inner.inputs if v is not None]
+        moved = [value for value in taken if value in changed]
+        if node.name in also or any(value not in weights for value in moved):
             yield node
         if moved:
-            changed.update(node.outputs)
+            changed.update(v for inner in _with_inner(node) for v in inner.outputs)
+
+
+def _weights(graph: Graph) -> set[ir.Value]:
+    """The initializers, and what is computed from them alone."""
+    found = set(graph.initializers.values())
+    for node in graph.nodes:
+        taken = [value for value in node.inputs if value is not None]
+        if taken and not bodies(node) and all(value in found for value in taken):
+            found.update(node.outputs)
+    return found
+
+
+def _with_inner(node: ir.Node) -> Iterator[ir.Node]:
+    """A node and those of the graphs inside of it."""
+    yield node
+    for body in bodies(node):
+        yield from body.all_nodes()
+
+
+def _multiplies(node: ir.Node, graph: Graph, weights: Collection[ir.Value]) -> bool:
+    """Whether a node multiplies something with a matrix of weights."""
+    shapes = (graph.shape(v) for v in node.inputs if v is not None and v in weights)
+    matrix = any(shape is None or len(shape) > 1 for shape in shapes)
+    return matrix and MACS.find(operator_name(node)) is not None
 
 
 def _same(before: ir.Value, after: ir.Value) -> bool:

@@ -164,6 +164,31 @@ def test_a_relu_does_not_let_opposites_stand_for_each_other(between: str, share:
     np.testing.assert_allclose(new.numpy()[0], kept + share * gone, atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("between", "share"),
+    [("GlobalAveragePool", -1), ("GlobalMaxPool", 0), ("ReduceL2<keepdims=1>", 0)],
+)
+def test_a_maximum_does_not_let_opposites_stand_for_each_other(between: str, share: float) -> None:
+    """A mean does."""
+    axes = ", axes" if between.startswith("Reduce") else ""
+    model = proto(
+        f"""(float[N,3,6,6] x) => (float[N,5,1,1] y) {{
+            h = Conv(x, w0)
+            r = {between}(h{axes})
+            y = Conv(r, w1)
+        }}""",
+        "w0 2 3 1 1, w1 5 2 1 1",
+        axes=np.array([2, 3], np.int64),
+    )
+    arrays = weights(model)
+    arrays["w0"][1] = -arrays["w0"][0]
+    _, _, done = _merged(with_weights(model, arrays), {"w0": [0]})
+    new = done.graph.initializers["w1"].const_value
+    assert new is not None
+    kept, gone = arrays["w1"].swapaxes(0, 1)
+    np.testing.assert_allclose(new.numpy()[:, 0], kept + share * gone, atol=1e-2)
+
+
 def test_a_rectified_normal_has_the_arc_cosine_kernel() -> None:
     """Cho & Saul, 2009, of degree 1."""
     root = np.random.default_rng(0).standard_normal((6, 6))

@@ -16,7 +16,7 @@ from small_control import branches, loop
 from onnxprune.calibration import Calibration
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
-from onnxprune.refit import MARK, refit
+from onnxprune.refit import MARK, merge, refit
 from onnxprune.rewrite import prune
 
 FORK = """(float[N,6] x) => (float[N,5] y, float[N,4] z) {
@@ -206,6 +206,94 @@ def test_nodes_inside_others_stay() -> None:
 def test_what_follows_a_node_with_a_graph_inside_is_fitted() -> None:
     _, _, done = refitted(branches(), {"scale": [0, 1, 2, 3]})
     assert set(_marked(done.graph)) == {"w1", "Conv_7_refitted"}
+
+
+def test_what_follows_branches_is_fitted() -> None:
+    """Though the node itself takes nothing but a flag."""
+    model = branches()
+    (scaled,) = (node for node in model.graph.node if node.op_type == "Mul")
+    model.graph.node.remove(scaled)
+    model.graph.node[-1].input[0] = "c"
+    del model.graph.initializer[[v.name for v in model.graph.initializer].index("scale")]
+    _, _, done = refitted(model, {"we": [0, 1, 2, 3]})
+    assert "w1" in _marked(done.graph)
+
+
+OTHERS = {
+    "Gemm": (
+        """(float[N,6] x) => (float[N,5] y) {
+            h = MatMul(x, w0)
+            r = Relu(h)
+            y = Gemm<alpha=0.5>(r, w1)
+        }""",
+        "w0 6 8, w1 8 5",
+        "it is a product (Gemm) that is not fitted",
+    ),
+    "MatMul": (
+        """(float[6,N] x) => (float[5,N] y) {
+            h = MatMul(w0, x)
+            r = Relu(h)
+            y = MatMul(w1, r)
+        }""",
+        "w0 8 6, w1 5 8",
+        "it is a product (MatMul) that is not fitted",
+    ),
+    "LSTM": (
+        """(float[N,4,6] x) => (float[N,1,4,5] y) {
+            h = MatMul(x, w0)
+            r = Relu(h)
+            y = LSTM<hidden_size=5>(r, w1, w2)
+        }""",
+        "w0 6 8, w1 1 20 8, w2 1 20 5",
+        "it is a product (LSTM) that is not fitted",
+    ),
+    "MatMulInteger": (
+        """(float[N,6] x) => (int32[N,5] y) {
+            h = MatMul(x, w0)
+            q, s, z = DynamicQuantizeLinear(h)
+            y = MatMulInteger(q, w1, z)
+        }""",
+        "w0 6 8",
+        "it is a product (MatMulInteger) that is not fitted",
+    ),
+    "Conv": (
+        """(float[N,6,3] x) => (float[N,5,3] y) {
+            h = Conv(x, w0)
+            r = Relu(h)
+            v = DequantizeLinear(w1, scale, zero)
+            y = Conv(r, v)
+        }""",
+        "w0 8 6 1",
+        "it is a product (Conv) that is not fitted",
+    ),
+}
+
+
+@pytest.mark.parametrize("method", ["sequential", "merge"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_products_that_are_not_fitted_are_told(name: str, method: str) -> None:
+    text, shapes, reason = OTHERS[name]
+    extra = {
+        "MatMulInteger": {"w1": np.arange(40, dtype=np.uint8).reshape(8, 5)},
+        "Conv": {
+            "w1": np.arange(40, dtype=np.int8).reshape(5, 8, 1),
+            "scale": np.array(0.1, np.float32),
+            "zero": np.array(0, np.int8),
+        },
+    }
+    model = proto(text, shapes, **extra.get(name, {}))
+    units = chosen(model, {"w0": [0, 1, 2]})
+    small = prune(units)
+    fits = {
+        "sequential": lambda: refit(units, small, calibration(model)),
+        "merge": lambda: merge(units, small),
+    }
+    assert list(fits[method]().left.values()) == [reason]
+
+
+def test_products_inside_others_are_told() -> None:
+    _, _, done = refitted(branches(), {"w0": [0, 1, 2]})
+    assert list(done.left.values()) == ["its products (Conv) are inside of it"]
 
 
 def test_products_of_constants_stay() -> None:
