@@ -181,8 +181,12 @@ def choose(
         ChoiceError: If a pattern matches nothing, or bounds contradict each other.
         OnnxPruneError: If there is nothing of such a name, or data are needed and do not serve.
     """
-    units, found = find_units(model), _weighed(evidence or Evidence(), members, reduction)
-    importance, scope, found = _suited(units, budget, importance, scope, data, found, seed)
+    units, samples = find_units(model), None
+    if data is not None:
+        samples = _calibration(data, units.graph, seed)
+    importance = importance or defaults(samples).importance
+    scope = scope or default_scope(samples, importance, budget)
+    known = _weighed(evidence or Evidence(), members, reduction)
     return choose_(
         *(units, budget, importance, protect, round_to, roles),
         only=only,
@@ -190,7 +194,11 @@ def choose(
         at_most=at_most,
         scope=scope,
         normalisation=normalisation,
-        evidence=found,
+        evidence=lambda: (
+            known
+            if samples is None
+            else measure_evidence(units, importance, samples, known, scope, seed=seed)
+        ),
     )
 
 
@@ -198,24 +206,6 @@ def _weighed(evidence: Evidence, members: str | None, reduction: str | None) -> 
     """The evidence, by which members are weighed as is asked for."""
     members, reduction = members or evidence.members, reduction or evidence.reduction
     return replace(evidence, members=members, reduction=reduction)
-
-
-def _suited(
-    units: Units,
-    budget: Budget | Sequence[Budget],
-    importance: str | None,
-    scope: str | None,
-    data: Any,
-    evidence: Evidence,
-    seed: int,
-) -> tuple[str, str, Evidence]:
-    """The importance and the scope, those that suit the data if None, and what they need."""
-    samples = None if data is None else _calibration(data, units.graph, seed)
-    importance = importance or defaults(samples).importance
-    scope = scope or default_scope(samples, importance, budget)
-    if samples is not None:
-        evidence = measure_evidence(units, importance, samples, evidence, scope, seed=seed)
-    return importance, scope, evidence
 
 
 def measure_evidence(

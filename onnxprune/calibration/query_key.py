@@ -290,12 +290,12 @@ class _Moments:
             return
         for i, (array, square) in enumerate(((queries, self._query), (keys, self._key))):
             whole = np.broadcast_to(array, (*leading, *array.shape[-2:]))
-            rows = whole.reshape(-1, len(self._head), *whole.shape[-2:]).astype(np.float32)
+            rows = whole.reshape(-1, len(self._head), *whole.shape[-2:]).astype(np.float64)
             for place, head in enumerate(self._head):
                 group = self.groups[head]
                 own = rows[:, place].reshape(-1, rows.shape[-1])
                 square[group] += own.T @ own
-                self._sums[i, group] += own.sum(0, dtype=np.float64)
+                self._sums[i, group] += own.sum(0)
                 self._counts[i, group] += len(own)
 
     def squares(self) -> tuple[Doubles, Doubles] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def choose(
     at_most: Bound = 1.0,
     scope: str = "local",
     normalisation: str = "mean",
-    evidence: Evidence | None = None,
+    evidence: Evidence | Callable[[], Evidence] | None = None,
 ) -> Choices:
     """Choose what every unit keeps; the units' current choices become these.
 
@@ -56,7 +56,8 @@ def choose(
         scope: The name of a registered scope: ``local`` (one ratio for all units), ``global`` (one
             threshold for all units of a class), ``curves`` (needs `Evidence.sensitivity`).
         normalisation: How scores of different units become comparable, of `NORMALISATIONS`.
-        evidence: What was measured of the model, for importances that need more than weights.
+        evidence: What was measured of the model, for importances that need more than weights; or
+            what measures it, which is called when nothing else can be found wrong.
 
     Returns:
         The choices.
@@ -68,12 +69,13 @@ def choose(
         OnnxPruneError: If there is no such importance, budget, scope or normalisation, a number is
             out of range, or the importance needs evidence that is not given.
     """
-    budgets, evidence = _budgets(budget), evidence or Evidence()
+    budgets = _budgets(budget)
     score, family_of = find_importance(importance), SCOPES.get(scope)
-    score.check(evidence)
     alike = NORMALISATIONS.get(normalisation)
     free = select(units, only, protect, roles)
     limits = limits_of(units, round_to, at_least, at_most)
+    evidence = evidence() if callable(evidence) else evidence or Evidence()
+    score.check(evidence)
     units.reset()
     scores = {unit.name: score(unit, evidence) for unit in free}
     ranks = {name: np.argsort(-found, kind="stable") for name, found in scores.items()}

@@ -116,26 +116,36 @@ def choose_by(units: Units, guide: dict[str, Any], samples: Samples | None) -> t
         guide: The arguments of `choose` that were asked for.
         samples: Inputs to measure with.
     """
-    from onnxprune.api import choose, default_scope, defaults, measure_evidence
+    from onnxprune.api import default_scope, defaults, measure_evidence
+    from onnxprune.choice import choose
     from onnxprune.importance import Evidence
 
-    every = None if samples is None else samples.every
+    every, seconds = None if samples is None else samples.every, 0.0
     importance = guide.get("importance") or defaults(every).importance
     scope = guide.get("scope") or default_scope(every, importance, guide["budget"])
-    weighed = {name: guide[name] for name in ("members", "reduction") if name in guide}
-    evidence, start = Evidence(**weighed), time.perf_counter()
-    if samples is not None:
-        with _keeping(samples.journal, f"measuring for {importance}") as track:
-            evidence = measure_evidence(
-                *(units, importance, samples.fitting, evidence, scope, track),
-                seed=samples.seed,
-                work=samples.journal,
-            )
-    seconds = time.perf_counter() - start
-    with progress("choosing"):
-        choose(units, **{**guide, "importance": importance, "scope": scope, "evidence": evidence})
-    measured = evidence.statistics is not None or evidence.gradients is not None
-    return importance, seconds if measured else 0.0
+    known = Evidence(
+        **{name: guide.pop(name) for name in ("members", "reduction") if name in guide}
+    )
+
+    def measured() -> Evidence:
+        nonlocal seconds
+        evidence, start = known, time.perf_counter()
+        if samples is not None:
+            with _keeping(samples.journal, f"measuring for {importance}") as track:
+                evidence = measure_evidence(
+                    *(units, importance, samples.fitting, known, scope, track),
+                    seed=samples.seed,
+                    work=samples.journal,
+                )
+        if evidence.statistics is not None or evidence.gradients is not None:
+            seconds = time.perf_counter() - start
+        showing.enter_context(progress("choosing"))
+        return evidence
+
+    with contextlib.ExitStack() as showing:
+        asked = {**guide, "importance": importance, "scope": scope}
+        choose(units, **asked, evidence=measured)
+    return importance, seconds
 
 
 def recover(

@@ -2,7 +2,8 @@
 
 from onnxprune.refit.merge import merge
 from onnxprune.refit.methods import METHODS
-from onnxprune.refit.refit import Options, Refit, refit
+from onnxprune.refit.options import Options
+from onnxprune.refit.refit import Refit, refit
 from onnxprune.refit.sensitivity import sensitivity
 from onnxprune.refit.sites import find_sites
 from onnxprune.refit.write import MARK, marks, write

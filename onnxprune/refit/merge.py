@@ -11,7 +11,8 @@ from onnxprune.axes.cut import Cut
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.refit.guess import Guess, Guesses
 from onnxprune.refit.normal import solved
-from onnxprune.refit.refit import Options, Refit, Track
+from onnxprune.refit.options import Options
+from onnxprune.refit.refit import Refit, Track
 from onnxprune.refit.sites import Site, dense_matrix, find_others, find_sites
 from onnxprune.refit.write import overflow, write
 from onnxprune.rewrite import plan

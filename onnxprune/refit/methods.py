@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from onnxprune.axes.atoms import Ids
 from onnxprune.refit.dual import equations
+from onnxprune.refit.options import Options
 from onnxprune.refit.rectified import Rectified
 from onnxprune.refit.sites import Site
 from onnxprune.registry import Registry
@@ -52,8 +53,7 @@ class Method(ABC):
         site: The node.
         dense: (groups, columns, results) its matrix in the original, the results sliced.
         small: (groups, columns, results) the same with sliced columns too.
-        ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance.
-        limit: Of more columns than these no products are summed up, but rows kept.
+        options: Of these `ridge` and `columns`.
     """
 
     sequential = False
@@ -65,13 +65,11 @@ class Method(ABC):
     turns = False
     """Whether queries and keys of fewer channels are to be mixtures of all that there were."""
 
-    def __init__(
-        self, site: Site, dense: Doubles, small: Doubles, ridge: float, limit: int
-    ) -> None:
+    def __init__(self, site: Site, dense: Doubles, small: Doubles, options: Options) -> None:
         self.form = site.form
-        self.dense, self.small, self.ridge, self.limit = dense, small, ridge, limit
+        self.dense, self.small, self.options = dense, small, options
         centred = site.bias is not None and site.alone
-        self.equations = equations(small.shape[1], limit, centred)
+        self.equations = equations(small.shape[1], options.columns, centred)
 
     @classmethod
     def why_not(cls, site: Site) -> str | None:
@@ -115,11 +113,9 @@ class Sequential(Method):
     sums = True
     turns = True
 
-    def __init__(
-        self, site: Site, dense: Doubles, small: Doubles, ridge: float, limit: int
-    ) -> None:
-        super().__init__(site, dense, small, ridge, limit)
-        self._rectified = Rectified(limit) if site.rectified else None
+    def __init__(self, site: Site, dense: Doubles, small: Doubles, options: Options) -> None:
+        super().__init__(site, dense, small, options)
+        self._rectified = Rectified(options.columns) if site.rectified else None
 
     def add(self, seen: Seen) -> None:
         """Take a batch."""
@@ -129,10 +125,10 @@ class Sequential(Method):
 
     def solve(self) -> tuple[Doubles, Doubles]:
         """The solution, near the sliced matrix where the rows do not tell."""
-        found = self.equations.solve(self.small, self.ridge)
+        found = self.equations.solve(self.small, self.options.ridge)
         if self._rectified is None:
             return found
-        return self._rectified.solve(*found, self.small, self.ridge)
+        return self._rectified.solve(*found, self.small, self.options.ridge)
 
 
 @METHODS.register("one-shot")
@@ -150,7 +146,7 @@ class OneShot(Method):
 
     def solve(self) -> tuple[Doubles, Doubles]:
         """The solution, near the sliced matrix where the rows do not tell."""
-        return self.equations.solve(self.small, self.ridge)
+        return self.equations.solve(self.small, self.options.ridge)
 
 
 @METHODS.register("mean")
@@ -198,11 +194,11 @@ class Channel(Method):
     not centred, without an offset.
     """
 
-    def __init__(
-        self, site: Site, dense: Doubles, small: Doubles, ridge: float, limit: int
-    ) -> None:
-        super().__init__(site, dense, small, ridge, limit)
-        self.equations = equations(small.shape[1] // self.form.owned, limit, centred=False)
+    def __init__(self, site: Site, dense: Doubles, small: Doubles, options: Options) -> None:
+        super().__init__(site, dense, small, options)
+        self.equations = equations(
+            small.shape[1] // self.form.owned, options.columns, centred=False
+        )
 
     @classmethod
     def why_not(cls, site: Site) -> str | None:
@@ -222,7 +218,7 @@ class Channel(Method):
         taps, (groups, _, results) = self.form.owned, self.dense.shape
         kept = self.small.shape[1] // taps
         nothing = np.zeros((groups, kept, self.dense.shape[1] // taps))
-        spread, _ = self.equations.solve(nothing, self.ridge)
+        spread, _ = self.equations.solve(nothing, self.options.ridge)
         by_tap = self.dense.reshape(groups, -1, taps, results)
         matrix = np.einsum("gsc,gcto->gsto", spread, by_tap)
         return matrix.reshape(groups, -1, results), None

@@ -16,10 +16,10 @@ import onnx_ir as ir
 from onnxprune.calibration import Calibration
 from onnxprune.calibration.query_key import QueryKey
 from onnxprune.calibration.statistics import find_pairs, measured, picker
-from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.ops import linear_of
 from onnxprune.refit.methods import METHODS, Method, Seen
+from onnxprune.refit.options import Options
 from onnxprune.refit.sites import (
     Site,
     bias_of,
@@ -37,7 +37,7 @@ from onnxprune.runtime.replay import Replay
 from onnxprune.runtime.store import Store
 from onnxprune.units import Units
 
-__all__ = ["Options", "Refit", "refit"]
+__all__ = ["Refit", "refit"]
 
 _CHECKED = 256
 _CLOSE = 1e-2
@@ -46,39 +46,6 @@ _CLOSE = 1e-2
 Array = npt.NDArray[Any]
 Track = Callable[[Sequence[Site]], Iterable[Site]]
 Step = tuple[int, Sequence[ir.Value]]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How weights are fitted.
-
-    Attributes:
-        method: ``sequential`` (least squares from what the smaller model computes, as far as it
-            is fitted), ``one-shot`` (from what the original computes, sliced), ``channel``,
-            ``mean`` or ``affine``; see `onnxprune.refit.methods`.
-        ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance.
-        positions: At most how many rows of a sample are looked at, picked at random.
-        seed: What picks them.
-        memory: Bytes of activations that may lie in memory; what is beyond goes to disk.
-        sums: Whether what goes into a residual sum makes up for the error of the other addend.
-        columns: Of weights of more columns no products are summed up, whose memory is their square,
-            but rows kept, as many as fit into half a gigabyte.
-    """
-
-    method: str = "sequential"
-    ridge: float = 1e-3
-    positions: int = 32
-    seed: int = 0
-    memory: int = 1 << 30
-    sums: bool = True
-    columns: int = 8192
-
-    def __post_init__(self) -> None:
-        if not self.ridge >= 0 or self.positions < 1 or self.seed < 0 or self.columns < 1:
-            raise OnnxPruneError(
-                f"A refit needs a ridge and a seed of at least 0 and positions and columns of at "
-                f"least 1, not {self.ridge}, {self.seed}, {self.positions} and {self.columns}."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +296,7 @@ class _Fitter:
         dense = matrix  # only `channel` reads it, and not where whole groups go
         if site.form.groups == site.dense_form.groups:
             dense = dense_matrix(site, self._slices)
-        return self._method(site, dense, matrix, self._options.ridge, self._options.columns)
+        return self._method(site, dense, matrix, self._options)
 
 
 def _pages(
