@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -24,6 +25,9 @@ __all__ = ["Moments", "Statistics", "find_pairs", "measure", "measured", "picker
 
 Doubles = npt.NDArray[np.float64]
 Track = Callable[[Sequence[ir.Node]], Iterable[ir.Node]]
+
+_LARGEST = 1e15
+"""Of what flows: sums of squares are then far from what float32 holds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +108,8 @@ def measure(
             again, and if that is everything the graph is not run.
 
     Raises:
-        OnnxPruneError: If the graph does not run with the inputs, or something is not finite.
+        OnnxPruneError: If the graph does not run with the inputs, or what flows is not finite,
+            or too large to be squared.
     """
     forms = {node: form for node in graph.model.graph if (form := _mixing(node, graph)) is not None}
     fitting = _fitting(forms, memory) if covariances else set()
@@ -122,10 +127,12 @@ def measure(
         sums, random = _Sums(node in fitting), picker(seed, node)
         for seen in walk.advance(*place):
             given, taken = seen[str(node.outputs[0].name)], np.asarray(seen[str(data.name)])
-            if not np.isfinite(taken).all():
+            largest = float(np.abs(taken).max(initial=0))
+            if not largest < _LARGEST:
                 raise OnnxPruneError(
-                    f"{graph.source}: what flows into {node.op_type} '{node.name}' is not finite "
-                    f"with these inputs ({calibration.origin}); check their preprocessing."
+                    f"{graph.source}: what flows into {node.op_type} '{node.name}' is "
+                    f"{'too large' if math.isfinite(largest) else 'not finite'} with these inputs "
+                    f"({calibration.origin}); check their preprocessing."
                 )
             if not given.size:
                 continue

@@ -179,14 +179,16 @@ def test_the_model_is_run_as_it_is() -> None:
     assert to_proto(graph).SerializeToString() == before
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_what_is_not_finite_is_told(wrong: float) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "how"), [(np.nan, "not finite"), (-np.inf, "not finite"), (-1e20, "too large")]
+)
+def test_what_cannot_be_squared_is_told(wrong: float, how: str) -> None:
     model = MODELS["chain"]()
     batches = _batches(model)
     batches[1]["x"][0, 1] = wrong
     with pytest.raises(
         OnnxPruneError,
-        match=r"^the model: what flows into Conv 'Conv_0' is not finite with these inputs "
+        match=rf"^the model: what flows into Conv 'Conv_0' is {how} with these inputs "
         r"\(photos\); check their preprocessing\.$",
     ):
         measure(load(model), _calibration(batches, "photos"), positions=ALL)
