@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -181,29 +182,21 @@ def choose(
         ChoiceError: If a pattern matches nothing, or bounds contradict each other.
         OnnxPruneError: If there is nothing of such a name, or data are needed and do not serve.
     """
-    units, samples = find_units(model), None
-    if data is not None:
-        samples = _calibration(data, units.graph, seed)
+    units = find_units(model)
+    samples = None if data is None else _calibration(data, units.graph, seed)
     importance = importance or defaults(samples).importance
     scope = scope or default_scope(samples, importance, budget)
-    known = _weighed(evidence or Evidence(), members, reduction)
-    return choose_(
-        *(units, budget, importance, protect, round_to, roles),
-        only=only,
-        at_least=at_least,
-        at_most=at_most,
-        scope=scope,
-        normalisation=normalisation,
-        evidence=lambda: (
-            known
-            if samples is None
-            else measure_evidence(units, importance, samples, known, scope, seed=seed)
-        ),
-    )
+    known = _weighed(evidence, members, reduction)
+    asked = (units, budget, importance, protect, round_to, roles, only, at_least, at_most)
+    if samples is None:
+        return choose_(*asked, scope, normalisation, known)
+    given = units, importance, samples, known, scope
+    return choose_(*asked, scope, normalisation, partial(measure_evidence, *given, seed=seed))
 
 
-def _weighed(evidence: Evidence, members: str | None, reduction: str | None) -> Evidence:
+def _weighed(evidence: Evidence | None, members: str | None, reduction: str | None) -> Evidence:
     """The evidence, by which members are weighed as is asked for."""
+    evidence = evidence or Evidence()
     members, reduction = members or evidence.members, reduction or evidence.reduction
     return replace(evidence, members=members, reduction=reduction)
 
@@ -219,6 +212,8 @@ def measure_evidence(
     work: Work = None,
 ) -> Evidence:
     """Measure what a choice needs; nothing if that is the weights alone.
+
+    For ``curves`` units are tried one by one, so their current choices are lost.
 
     Args:
         model: A model in any form, or its units.
@@ -288,7 +283,8 @@ def refit_weights(
 ) -> Refit:
     """Fit the weights of a pruned model, so that it computes what the original does.
 
-    Needs inputs, but no labels, and no training; ``merge`` no inputs either. See docs/refit.md.
+    Needs inputs, but no labels, and no training. ``merge`` looks at the weights alone: neither at
+    the data nor at what is kept of the work. See docs/refit.md.
 
     Args:
         model: The original in any form, or its units.
@@ -319,7 +315,7 @@ def refit_weights(
             f"The refit '{method}' needs inputs to fit weights to; give data, which may be noise, "
             f"or take 'merge', which needs none."
         )
-    samples = _calibration(data, units.graph)
+    samples = _calibration(data, units.graph, options.get("seed", 0))
     options["method"] = method or defaults(samples).refit
     return refit_(units, load(pruned), samples, Options(**options), track, _journal(work))
 

@@ -265,7 +265,9 @@ column says.
 *OBSPA*: as its paper describes it (`tools/obspa.py`), https://arxiv.org/abs/2403.18955. *one-shot*,
 *sequential*: [refit.md](refit.md); `OBS, curves, sequential` is the default with images to
 calibrate with, and with `pink` and `leaves`. *pink only*, *leaves only*: nothing but
-{noise:,} images of that kind, [drawn at random](evaluation.md#data).
+{noise:,} images of that kind, [drawn at random](evaluation.md#data). *seconds*: to choose, prune
+and fit; what was measured of the training images, once for all rows, is not counted, that of noise
+is.
 
 onnxruntime {onnxruntime}.
 """

@@ -18,7 +18,7 @@ class Calibration:
             same ones each time.
         samples: How many samples that are in all.
         origin: What they are, for the report: ``512 images of photos/``.
-        fingerprint: A hash that is another one when the samples are; empty if there is none.
+        fingerprint: A hash of where they come from; empty if there is none.
         natural: Whether they are what the model was made for, and not noise.
         correlated: Whether their values vary together as those of what the model was made for do;
             those of independent noise do not, and so tell nothing of covariances.
@@ -26,7 +26,7 @@ class Calibration:
     Attributes:
         samples: How many samples there are.
         origin: What they are.
-        fingerprint: A hash that is another one when the samples are; empty if there is none.
+        fingerprint: A hash of where they come from; empty if there is none.
         natural: Whether they are what the model was made for, and not noise.
         correlated: Whether their values vary together as those of what the model was made for do.
     """

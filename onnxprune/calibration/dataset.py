@@ -18,6 +18,7 @@ from onnxprune.calibration.inputs import batch_size, inputs_of
 from onnxprune.calibration.noise import NOISES, noise_source
 from onnxprune.calibration.preprocess import Preprocess
 from onnxprune.calibration.source import Indices, Source, hashed
+from onnxprune.calibration.telling import most_telling
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
 from onnxprune.runtime import Feeds
@@ -39,7 +40,7 @@ class Dataset(Calibration):
         indices: Which of its samples, (samples,).
         batch: How many samples a batch has; the last one may have fewer.
         origin: What they are, for reports.
-        fingerprint: A hash that is another one when the samples, or what is done to them, are.
+        fingerprint: A hash of where they come from, and of what is done to them.
         fixed: Whether the graph takes no batches but those of that many samples.
 
     Attributes:
@@ -111,8 +112,7 @@ def read_dataset(
             ``.npy`` file or an array for a graph of one input; a ``.npz`` file or a dict of arrays,
             one for each input; a sequence of feeds or arrays; ``"noise"`` (normal), ``"uniform"``,
             ``"pink"`` or ``"leaves"`` (images), which need no data. Samples are on the first axis
-            of arrays, images (n, channels, height, width), (n, height, width, channels) or grey
-            without it.
+            of arrays, images (n, channels, height, width), (n, height, width, channels) or grey.
         graph: The graph that they are for.
         samples: How many, drawn at random if there are more; all by default, 256 of noise.
         seed: Of the draw, and of noise.
@@ -133,9 +133,8 @@ def read_dataset(
     inputs, preprocess = inputs_of(graph), preprocess or Preprocess()
     size, fixed = batch_size(inputs, batch)
     if _is_noise(source):
-        found = noise_source(
-            source, graph, inputs, preprocess, samples or max(NOISE_SAMPLES, size), seed
-        )
+        total = samples or max(NOISE_SAMPLES, size)
+        found = noise_source(source, graph, inputs, preprocess, total, seed)
     elif isinstance(source, str | os.PathLike) and Path(source).is_dir():
         found = folder_source(Path(source), inputs, preprocess, input)
     else:
@@ -150,10 +149,12 @@ def read_dataset(
             f"more"
         )
     found.read(indices[:1])  # what does not fit is told before any work begins
+    random = found.correlated and not found.natural
+    chosen = most_telling(graph, found.read, used, size) if random else indices[:used]
     options = (samples, seed, size, preprocess, input, [str(item) for item in inputs])
     origin = _origin(found, len(indices), used, size, seed)
     fingerprint = hashed(found.fingerprint, options)
-    return Dataset(found, indices[:used], size, origin, fingerprint, fixed)
+    return Dataset(found, chosen, size, origin, fingerprint, fixed)
 
 
 def _check(samples: int | None, seed: int) -> None:

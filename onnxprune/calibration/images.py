@@ -91,7 +91,8 @@ def resized(
         MissingExtra: If Pillow is not installed.
     """
     grey = image_input.preprocess.order == "grey" and image_input.channels != 1
-    if not grey and image_input.size in (None, pixels.shape[1:3]):
+    moved = image_input.preprocess.resize is not None
+    if not grey and not moved and image_input.size in (None, pixels.shape[1:3]):
         return pixels
     if pixels.dtype != np.uint8 or image_input.channels not in MODES:
         height, width = image_input.size or pixels.shape[1:3]

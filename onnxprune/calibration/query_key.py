@@ -148,7 +148,7 @@ def measure_pairs(graph: Graph, calibration: Calibration, memory: int = 1 << 30)
     traced = [(p, columns) for p, columns in zip(products, heads, strict=True) if columns]
     walk, found = Walk(graph, calibration if traced else (), Store(memory)), []
     for product, columns in traced:
-        sums = _Moments(columns, _is_softmaxed(product.node))
+        sums = _Moments(columns, _is_softmaxed(product.node, graph))
         left, right = product.factors
         for seen in walk.advance(walk.index(product.node), [left, right]):
             key = np.swapaxes(np.asarray(seen[str(right.name)]), -1, -2)
@@ -257,13 +257,15 @@ def _beside(givens: set[ir.Value], passed: set[ir.Node]) -> list[ir.Value] | Non
     return list(dict.fromkeys(beside))
 
 
-def _is_softmaxed(node: ir.Node) -> bool:
+def _is_softmaxed(node: ir.Node, graph: Graph) -> bool:
     """Whether a softmax over the keys is what takes the product."""
+    last = -1 if graph.model.opset_imports.get("", 1) >= 13 else 1
     while len(uses := list(node.outputs[0].uses())) == 1:
         value, node = node.outputs[0], uses[0].node
         if node.op_type == "Softmax" and not node.domain:
             axis = node.attributes.get("axis")
-            return axis is None or axis.as_int() in (-1, len(value.shape or ()) - 1)
+            shape = graph.shape(value) or ()
+            return (last if axis is None else axis.as_int()) in (-1, len(shape) - 1)
         if node.op_type not in ("Add", "Sub", "Mul", "Div", "Where"):
             return False
     return False

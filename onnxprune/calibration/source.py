@@ -24,7 +24,7 @@ class Source:
     Attributes:
         total: How many there are.
         what: What they are: ``images of photos``.
-        fingerprint: A hash that is another one when the samples are.
+        fingerprint: A hash of where they come from: names, sizes, ends of files.
         read: From indices to their feeds, as the graph takes them, samples on the first axis.
         names: For each sample its file below `path`; none if samples are not files.
         path: The file or folder, None for what is none.

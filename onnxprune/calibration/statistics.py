@@ -129,11 +129,7 @@ def measure(
             given, taken = seen[str(node.outputs[0].name)], np.asarray(seen[str(data.name)])
             largest = float(np.abs(taken).max(initial=0))
             if not largest < _LARGEST:
-                raise OnnxPruneError(
-                    f"{graph.source}: what flows into {node.op_type} '{node.name}' is "
-                    f"{'too large' if math.isfinite(largest) else 'not finite'} with these inputs "
-                    f"({calibration.origin}); check their preprocessing."
-                )
+                raise _refusal(graph, node, largest, calibration)
             if not given.size:
                 continue
             picked = form.some(given.shape, positions, random)
@@ -198,6 +194,16 @@ def _packed(pairs: Sequence[QueryKey]) -> dict[str, npt.NDArray[Any]]:
         for i, pair in enumerate(pairs)
         for part in fields(QueryKey)
     }
+
+
+def _refusal(
+    graph: Graph, node: ir.Node, largest: float, calibration: Calibration
+) -> OnnxPruneError:
+    how = "too large" if math.isfinite(largest) else "not finite"
+    return OnnxPruneError(
+        f"{graph.source}: what flows into {node.op_type} '{node.name}' is {how} with these inputs "
+        f"({calibration.origin}); check their preprocessing."
+    )
 
 
 def _unpacked(arrays: Mapping[str, npt.NDArray[Any]]) -> list[QueryKey]:

@@ -29,7 +29,6 @@ def choose(
     protect: Sequence[str] = (),
     round_to: int = 1,
     roles: Collection[str] = (),
-    *,
     only: Sequence[str] = (),
     at_least: Bound = 1,
     at_most: Bound = 1.0,
@@ -79,10 +78,8 @@ def choose(
     units.reset()
     scores = {unit.name: score(unit, evidence) for unit in free}
     ranks = {name: np.argsort(-found, kind="stable") for name, found in scores.items()}
-    comparable = {name: alike(found) for name, found in scores.items()}
-    given = (units, free, comparable, ranks, limits, budgets, evidence)
-    problem = Problem(*given, score.cumulative)
-    search(problem, family_of(problem))
+    given = (units, free, scores, ranks, limits, budgets, evidence, alike, score.cumulative)
+    search(problem := Problem(*given), family_of(problem))
     return Choices.of(units)
 
 

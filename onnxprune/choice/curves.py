@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -67,24 +67,30 @@ def _densities(
 
 
 def _prices(problem: Problem) -> Mapping[str, float]:
-    """Unit -> what one of its channels costs where all units keep the usual ratio."""
-    of = next((budget.of for budget in problem.budgets if budget.of != "ratio"), None)
-    if of is None:
+    """Unit -> what one of its channels costs where all units keep the usual ratio.
+
+    Of several budgets, each counted in parts of what is there, the sum.
+    """
+    costs = sorted({budget.of for budget in problem.budgets} - {"ratio"})
+    if not costs:
         return {unit.name: 1.0 for unit in problem.free}
     usual = {unit.name: problem.best(unit, _USUAL * unit.num_channels) for unit in problem.free}
     for unit in problem.free:
         unit.set_mask(usual[unit.name])
-    whole = _cost(problem, of)
+    whole = _costs(problem, costs)
     prices = {}
     for unit in problem.free:
         fewer = problem.best(unit, 0.5 * _USUAL * unit.num_channels)
         unit.set_mask(fewer)
         saved = int(usual[unit.name].sum() - fewer.sum())
-        prices[unit.name] = (whole - _cost(problem, of)) / max(saved, 1)
+        parts = 1 - _costs(problem, costs) / np.maximum(whole, 1e-300)
+        prices[unit.name] = float(parts.sum()) / max(saved, 1)
         unit.set_mask(usual[unit.name])
     problem.units.reset()
     return prices
 
 
-def _cost(problem: Problem, of: str) -> float:
-    return sum(n for _, n in parts_of_cut(of, problem.units.cut()))
+def _costs(problem: Problem, costs: Sequence[str]) -> npt.NDArray[np.float64]:
+    """(costs,) what the units as they are now cost."""
+    cut = problem.units.cut()
+    return np.array([float(sum(n for _, n in parts_of_cut(of, cut))) for of in costs])

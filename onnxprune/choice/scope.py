@@ -36,11 +36,12 @@ class Problem:
     Attributes:
         units: All units of the model, whole.
         free: Those that may lose channels.
-        scores: Unit -> (num_channels,) what its channels are worth, normalised.
+        scores: Unit -> (num_channels,) what its channels are worth.
         ranks: Unit -> (num_channels,) its channels, the best first.
         limits: How many channels units may keep.
         budgets: What must hold of the result.
         evidence: What was measured of the model.
+        alike: Makes scores of different units comparable.
         cumulative: Whether the sorted scores of a unit are an error curve.
     """
 
@@ -51,6 +52,7 @@ class Problem:
     limits: Limits
     budgets: Sequence[Budget]
     evidence: Evidence
+    alike: Callable[[Scores], Scores]
     cumulative: bool = False
 
     def best(self, unit: MutableChannelUnit, wanted: float) -> Mask:
@@ -105,7 +107,7 @@ def _ranked(problem: Problem, units: Sequence[MutableChannelUnit]) -> Family:
     floors, owners, levels = [], [], []
     for i, unit in enumerate(units):
         floor = max(problem.limits.range(unit)[0], math.ceil(FLOOR * unit.num_channels))
-        scores = problem.scores[unit.name][problem.ranks[unit.name]]
+        scores = problem.alike(problem.scores[unit.name])[problem.ranks[unit.name]]
         levels.append(np.where(np.arange(len(scores)) < floor, np.inf, scores))
         owners.append(np.full(len(scores), i))
         floors.append(floor)

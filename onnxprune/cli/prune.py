@@ -56,7 +56,8 @@ _GUIDES = [
         "--scope",
         metavar="NAME",
         help="Who competes: the channels of each unit (local), of units alike (global), of all by "
-        "their error curves (curves; the default for obs and a cost such as --macs).",
+        "their error curves (curves; the default with --calibration, unless that is noise or "
+        "uniform, for obs and a cost such as --macs).",
     ),
     click.option(
         "--only",
@@ -141,7 +142,7 @@ def _guide(asked: dict[str, Any], choices: Path | None) -> dict[str, Any]:
 @work_option
 @feeds_option
 @reference_option
-@click.option("--no-verify", is_flag=True, help="Do not run the result.")
+@click.option("--no-verify", is_flag=True, help="Do not prove the result.")
 @click.option("--keep-failed", is_flag=True, help="Write the result even if it is not proven.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @untie_option

@@ -138,21 +138,23 @@ class _State:
         if self._shape is None:
             self._shape = answer.shape[1:]
             self._axis = _class_axis(answer.shape, self._asked, self._runner)
-        squeezed, axis = _squeezed(answer, self._axis)
         self._not_finite += int((~finite(answer)).sum())
         if labels is not None:
             self._accuracy = self._accuracy or AccuracyTally()
+            squeezed = _squeezed(answer, self._axis)
             self._check_labels(squeezed, labels)
             self._accuracy.add(squeezed, labels)
         if self._original is not None:
-            self._fidelity = self._fidelity or FidelityTally(axis)
+            self._fidelity = self._fidelity or FidelityTally(self._axis is not None)
             original = self._original.run(feeds, count)
             if original.shape != answer.shape:
                 raise OnnxPruneError(
                     f"{self._runner.name}: the output '{self._runner.output}' has the shape "
                     f"{answer.shape}, and {original.shape} in the original; they cannot be compared"
                 )
-            self._fidelity.add(squeezed, _squeezed(original, self._axis)[0])
+            self._fidelity.add(
+                _classes_last(answer, self._axis), _classes_last(original, self._axis)
+            )
 
     def result(self, samples: int, origin: str) -> Evaluation:
         fidelity, accuracy = self._fidelity, self._accuracy
@@ -217,11 +219,14 @@ def _class_axis(shape: tuple[int, ...], asked: int | None, runner: _Runner) -> i
     return axis if axis in wide else None
 
 
-def _squeezed(answer: Answer, axis: int | None) -> tuple[Answer, int | None]:
-    """Without axes of size 1 but those of the samples and the classes; the axis of the classes."""
-    kept = [i for i, size in enumerate(answer.shape) if i in (0, axis) or size != 1]
-    squeezed = answer.reshape([answer.shape[i] for i in kept])
-    return squeezed, None if axis is None else kept.index(axis)
+def _squeezed(answer: Answer, axis: int | None) -> Answer:
+    """Without axes of size 1 but those of the samples and the classes."""
+    kept = [size for i, size in enumerate(answer.shape) if i in (0, axis) or size != 1]
+    return answer.reshape(kept)
+
+
+def _classes_last(answer: Answer, axis: int | None) -> Answer:
+    return answer if axis is None else np.moveaxis(answer, axis, -1)
 
 
 def _check_alike(model: _Runner, original: _Runner) -> None:

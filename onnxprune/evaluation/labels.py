@@ -26,7 +26,8 @@ def read_labels(labels: str | os.PathLike[str], dataset: Dataset) -> Labels:
 
     Args:
         labels: The name of an array in the data's own ``.npz`` file; ``"folders"``: the class is
-            the place of the image's sub-folder among all of them, sorted by name, from 0; a
+            the place of the image's sub-folder among all, empty ones too, sorted by name,
+            from 0; a
             ``.npy`` file of integers; a ``.npz`` file with an array ``labels``, or only one; or a
             ``.csv`` file with lines ``file,label``, files relative to the folder of the images,
             with or without a head.
@@ -90,7 +91,9 @@ def _of_folders(dataset: Dataset) -> Labels:
             f"{dataset.path}: {loose[0]} is in no sub-folder, and so of no class; move it, or give "
             f"a .csv file of labels"
         )
-    places = {name: place for place, name in enumerate(sorted(set(parents)))}
+    assert dataset.path is not None
+    empty = {path.name for path in dataset.path.iterdir() if path.is_dir() and path.name[0] != "."}
+    places = {name: place for place, name in enumerate(sorted({*parents, *empty}))}
     return np.array([places[parent] for parent in parents], np.int64)
 
 

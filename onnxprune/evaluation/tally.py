@@ -57,15 +57,15 @@ class FidelityTally:
     """Compares answers with the original's.
 
     Args:
-        axis: Of the classes, counted with that of the samples; None if there are none.
+        classes: Whether the last axis of answers is that of classes.
 
     Attributes:
         probabilities: Whether the original's first answers are probabilities: nothing negative,
             each sum 1.
     """
 
-    def __init__(self, axis: int | None) -> None:
-        self._axis = axis
+    def __init__(self, classes: bool) -> None:
+        self._classes = classes
         self.probabilities: bool | None = None
         self._positions = self._agreeing = 0
         self._samples = self._not_finite = 0
@@ -79,7 +79,7 @@ class FidelityTally:
 
     def result(self) -> Fidelity:
         """What was found."""
-        agreement = None if self._axis is None else Share(self._agreeing, self._positions)
+        agreement = Share(self._agreeing, self._positions) if self._classes else None
 
         def mean(total: float) -> float | None:
             return total / self._samples if self._samples else None
@@ -87,7 +87,7 @@ class FidelityTally:
         return Fidelity(
             agreement=agreement,
             cosine=mean(self._cosine),
-            kl=None if self._axis is None else mean(self._kl),
+            kl=mean(self._kl) if self._classes else None,
             l2=mean(self._l2),
             worst_l2=self._worst if self._samples else None,
             not_finite=self._not_finite,
@@ -97,7 +97,7 @@ class FidelityTally:
         usable, sound = finite(answer), finite(original)
         self._not_finite += int((~sound).sum())
         both = usable & sound
-        if self._axis is not None:
+        if self._classes:
             self._count_agreement(answer, original, both)
         answer, original = answer[both].astype(np.float64), original[both].astype(np.float64)
         if not len(answer):
@@ -105,16 +105,14 @@ class FidelityTally:
         self._samples += len(answer)
         flat, flat_original = answer.reshape(len(answer), -1), original.reshape(len(answer), -1)
         self._add_distances(flat, flat_original)
-        if self._axis is not None:
+        if self._classes:
             if self.probabilities is None:
-                self.probabilities = _are_probabilities(original, self._axis)
+                self.probabilities = _are_probabilities(original)
             self._kl += float(self._divergence(answer, original).sum())
 
     def _count_agreement(self, answer: Floats, original: Floats, both: Bools) -> None:
-        assert self._axis is not None
-        positions = answer.size // answer.shape[self._axis]
-        self._positions += positions
-        same = answer[both].argmax(self._axis) == original[both].argmax(self._axis)
+        self._positions += answer.size // answer.shape[-1]
+        same = answer[both].argmax(-1) == original[both].argmax(-1)
         self._agreeing += int(same.sum())
 
     def _add_distances(self, answer: Floats, original: Floats) -> None:
@@ -132,24 +130,23 @@ class FidelityTally:
 
     def _divergence(self, answer: Floats, original: Floats) -> Floats:
         """The mean KL(original || answer) over the positions of every sample, (n,)."""
-        assert self._axis is not None
         if self.probabilities:
             p = np.maximum(original, 0)
             log_p, log_q = np.log(np.maximum(p, TINY)), np.log(np.maximum(answer, TINY))
         else:
-            log_p, log_q = _log_softmax(original, self._axis), _log_softmax(answer, self._axis)
+            log_p, log_q = _log_softmax(original), _log_softmax(answer)
             p = np.exp(log_p)
-        divergence = (p * (log_p - log_q)).sum(self._axis)
+        divergence = (p * (log_p - log_q)).sum(-1)
         mean: Floats = divergence.reshape(len(answer), -1).mean(1)
         return mean
 
 
-def _are_probabilities(answer: Floats, axis: int) -> bool:
-    sums = answer.sum(axis)
+def _are_probabilities(answer: Floats) -> bool:
+    sums = answer.sum(-1)
     return bool((answer >= 0).all() and (np.abs(sums - 1) <= SUM_TOLERANCE).all())
 
 
-def _log_softmax(values: Floats, axis: int) -> Floats:
-    shifted = values - values.max(axis, keepdims=True)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+def _log_softmax(values: Floats) -> Floats:
+    shifted = values - values.max(-1, keepdims=True)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
     return result

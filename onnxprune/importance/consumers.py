@@ -37,11 +37,10 @@ class Consumer:
     columns: Ids
 
     @property
-    def covariance(self) -> Doubles:
-        """(columns, columns) how columns vary together; the diagonal if that is all there is."""
-        if self.moments.covariance is not None:
-            return np.asarray(self.moments.covariance[self.group])
-        return np.asarray(np.diag(self.moments.variance[self.group]))
+    def covariance(self) -> Doubles | None:
+        """(columns, columns) how columns vary together, None where only variances were kept."""
+        covariance = self.moments.covariance
+        return None if covariance is None else np.asarray(covariance[self.group])
 
     def spread(self, of_columns: Doubles) -> Doubles:
         """(n,) the sum over a channel's columns of their moment and their squared weights.

@@ -31,7 +31,7 @@ def obs(unit: MutableChannelUnit, evidence: Evidence) -> Doubles:
     channels counts there, not which of them go.
     """
     assert evidence.statistics is not None
-    surgeons = [_Surgeon(consumer) for consumer in consumers(unit, evidence.statistics)]
+    surgeons = [_surgeon(consumer) for consumer in consumers(unit, evidence.statistics)]
     errors = pair_errors(unit, evidence.statistics)
     if not surgeons:
         scores = unmeasured(unit, evidence)
@@ -55,12 +55,34 @@ def _ranks(scores: Doubles) -> Ids:
     return np.argsort(np.argsort(scores, kind="stable"))
 
 
-class _Surgeon:
-    """The matrix of one consumer and the inverse covariance of its columns, as channels go."""
+def _surgeon(consumer: Consumer) -> _Apart:
+    covariance = consumer.covariance
+    return _Apart(consumer) if covariance is None else _Surgeon(consumer, covariance)
+
+
+class _Apart:
+    """One consumer of which only variances are known: no channel makes up for another."""
 
     def __init__(self, consumer: Consumer) -> None:
         self.consumer = consumer
-        covariance = consumer.covariance
+        variance = consumer.moments.variance
+        damping = _DAMPING * max(float(variance[consumer.group].mean()), 1e-12)
+        whole = variance[consumer.group] @ np.square(consumer.matrix).sum(axis=1)
+        self._costs = consumer.spread(variance + damping) / max(float(whole), 1e-12)
+
+    def costs(self, left: npt.NDArray[np.bool_]) -> Doubles:
+        """(n,) the error that each of its channels would leave now; 0 for those that are gone."""
+        return np.where(left[self.consumer.channels], self._costs, 0)
+
+    def remove(self, channel: int) -> None:
+        """Let a channel go."""
+
+
+class _Surgeon(_Apart):
+    """The matrix of one consumer and the inverse covariance of its columns, as channels go."""
+
+    def __init__(self, consumer: Consumer, covariance: Doubles) -> None:
+        self.consumer = consumer
         variance = np.diagonal(covariance)
         damping = _DAMPING * max(float(variance.mean()), 1e-12)
         self._inverse = np.linalg.inv(covariance + damping * np.eye(len(covariance)))

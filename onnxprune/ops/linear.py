@@ -302,4 +302,6 @@ def gemm(op: Op) -> Linear:
     """https://onnx.ai/onnx/operators/onnx__Gemm.html; unscaled, of rows as they stand."""
     if op.attr("transA", 0) or op.attr("alpha", 1.0) != 1 or op.attr("beta", 1.0) != 1:
         raise Unknown("its operands are transposed or scaled")
-    return product(op, bool(op.attr("transB", 0)), bias=2)
+    shape = [dim.size for dim in op.shape(2)] if op.has(2) else []
+    vector = not op.has(2) or (op.constant(2) and math.prod(shape) == (shape or [1])[-1])
+    return product(op, bool(op.attr("transB", 0)), bias=2 if vector else None)

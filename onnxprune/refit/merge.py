@@ -52,7 +52,9 @@ def merge(
     small, cut, slices = with_shapes(model, pruned.source), units.cut(), plan(units).slices
     sites = find_sites(units, small)
     others = find_others(units, small, sites)
+    place = {node: i for i, node in enumerate(units.graph.model.graph)}
     sites = [site for site in sites if _mask(units, cut, site) is not None]
+    sites.sort(key=lambda site: place[site.dense])
     text = f"{pruned.source.sha256} {options}"
     source = Source(None, hashlib.sha256(text.encode()).hexdigest())
     done = Refit(Graph(model, source, small.dims, small.numbers), left=others)

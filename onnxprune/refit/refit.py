@@ -217,6 +217,8 @@ class _Fitter:
         names = [str(other.small.name) for other in sharing]
         self.left.update((n, str(why)) for n, why in zip(names, found["left"], strict=True) if why)
         if "weight" not in found:
+            for name in names:
+                self.left.setdefault(name, "its weight serves a node that stays as sliced")
             return
         model, how = self._graph.model, self._options.method
         write(model, [(other.small, other.form.weight) for other in sharing], found["weight"], how)
@@ -274,6 +276,8 @@ class _Fitter:
             trailing = [1] * (result.ndim - 1 - site.form.channels % result.ndim)
             result = result - bias_of(site).reshape(-1, *trailing)
         addend = None if site.other is None else part[str(site.other.name)]
+        if addend is not None:  # one for all positions, say
+            addend = np.broadcast_to(addend, result.shape)
         data = part[str(site.data.name)] if self._method.sequential else kept
         if data.shape != kept.shape:
             return "what it takes is not a slice of what the original takes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ __all__ = ["sensitivity"]
 Answers = list[npt.NDArray[Any]]
 Track = Callable[[Sequence[MutableChannelUnit]], Iterable[MutableChannelUnit]]
 
+_LOST = 1e6
+"""What an answer that is not finite counts, in variances."""
+
 
 def sensitivity(
     units: Units,
@@ -39,7 +43,8 @@ def sensitivity(
     The channels of the highest scores stay, and the weights that take them make up for the others.
     What is measured is the squared difference of every floating point output as a part of the
     output's variance, and how many elements of every other one differ, the sum over outputs. Where
-    an answer is not finite it does not count.
+    the original's answer is not finite it does not count; where only the smaller model's is not, it
+    counts as a million variances.
 
     Args:
         units: All units of a model; their current choices are lost.
@@ -120,13 +125,16 @@ def _spreads(whole: Sequence[Answers]) -> list[float]:
 def _distance(whole: Sequence[Answers], part: Iterable[Answers], spreads: Sequence[float]) -> float:
     """The mean squared difference as a part of the variance, the sum over outputs."""
     totals, counts = np.zeros((2, len(spreads)))
+    spread = np.array(spreads)
     for wanted, given in zip(whole, part, strict=True):
         for i, (w, g) in enumerate(zip(wanted, given, strict=True)):
             if w.shape != g.shape:
                 continue
-            finite = np.isfinite(w) & np.isfinite(g)
+            finite = np.isfinite(w)
             first, second = w[finite], g[finite]
             apart = (first != second) if w.dtype.kind != "f" else first.astype(np.float64) - second
-            totals[i] += np.square(apart.astype(np.float64)).sum()
+            far = math.sqrt(_LOST * spread[i])
+            apart = np.nan_to_num(apart.astype(np.float64), nan=far, posinf=far, neginf=-far)
+            totals[i] += np.square(apart).sum()
             counts[i] += first.size
-    return float((totals / np.maximum(counts, 1) / spreads).sum())
+    return float((totals / np.maximum(counts, 1) / spread).sum())

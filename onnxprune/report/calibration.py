@@ -111,7 +111,8 @@ def held_out_report(
 
 def calibration_lines(report: CalibrationReport) -> list[str]:
     """The same for a terminal, a line each."""
-    held, seed = report.held_out, "" if "seed" in report.data else f", seed {report.seed}"
+    told = f", seed {report.seed}"
+    held, seed = report.held_out, "" if told in report.data else told
     told = f"{report.data}{seed}; {held.samples:,} of these are held out"
     lines = [f"calibration {told if report.samples else report.data}"]
     if report.importance is not None:
@@ -144,4 +145,6 @@ def _held_out(report: HeldOutReport) -> str:
         ]
         if set(told) != {"-"}:
             said.append(f"{'KL' if name == 'kl' else name} {' -> '.join(told)}")
+    if not said:
+        return "nothing was compared: the answers are not finite"
     return ", ".join(said) + (" by the refit" if report.refitted is not None else "")

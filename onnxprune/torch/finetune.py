@@ -291,7 +291,7 @@ def _mixed(pool: list[Feeds], random: np.random.Generator) -> Iterator[Batch]:
     if len(forms) == len(pool[0] if pool else ()) and all(len(n) == 1 and n != {0} for n in rows):
         places = [(i, j) for i, n in enumerate(rows) for j in range(max(n))]
         order = [places[k] for k in random.permutation(len(places))]
-        step = max(rows[0]) if rows else 1
+        step = max((max(n) for n in rows), default=1)
         for start in range(0, len(order), step):
             chosen = order[start : start + step]
             yield _paired({n: np.stack([pool[i][n][j] for i, j in chosen]) for n in pool[0]})
