@@ -88,6 +88,9 @@ def test_preprocessing_is_the_same_for_files_and_arrays(photos: Path, form: str)
     np.testing.assert_allclose(
         _read(source, NHWC, scale=1.0, mean=(127.5,)), pixels - 127.5, rtol=1e-5
     )
+    larger = [Image.fromarray(one).resize((12, 12), Image.Resampling.BILINEAR) for one in pixels]
+    cut = np.stack([np.asarray(one)[2:10, 2:10] for one in larger])
+    np.testing.assert_allclose(_read(source, NHWC, resize=12), cut / 255, rtol=1e-6)
     grey = _read(source, NHWC, order="grey")
     luma = np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in pixels])
     np.testing.assert_allclose(grey, np.repeat(luma[..., None] / 255, 3, -1), rtol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import proto, units_of
 
-from onnxprune.budget import cost, cost_of_cut, macs, ratio
+from onnxprune.budget import cost, cost_of_cut, macs, params, ratio
 from onnxprune.choice import choose
 from onnxprune.choice.scope import FLOOR
 from onnxprune.errors import OnnxPruneError
@@ -90,3 +90,16 @@ def test_limits_and_protection_hold() -> None:
 def test_it_says_what_it_needs() -> None:
     with pytest.raises(OnnxPruneError, match="give calibration inputs"):
         choose(_two(), macs(0.5), scope="curves")
+
+
+def test_neither_the_order_of_budgets_nor_normalisations_matter() -> None:
+    units = _two(40)
+    even = _evidence(units, 1.0, 1.0)
+    budgets = [macs(0.5), params(0.4)]
+    choose(units, budgets, scope="curves", evidence=even)
+    counts = _counts(units)
+    choose(units, budgets[::-1], scope="curves", evidence=even)
+    assert _counts(units) == counts
+    for name in ("gaussian", "lamp", "none"):
+        choose(units, budgets, scope="curves", evidence=even, normalisation=name)
+        assert _counts(units) == counts

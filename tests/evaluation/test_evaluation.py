@@ -288,3 +288,18 @@ def test_wrong_models(tmp_path: Path) -> None:
         evaluate(SAME, _given(rows), labels, axis=2)
     with pytest.raises(OnnxPruneError, match=r"9 samples are announced, and its batches hold 8"):
         evaluate(SAME, Calibration(lambda: [{"x": rows}], 9), against=SAME)
+
+
+@pytest.mark.parametrize("sizes", [(5, 1), (1, 5)])
+def test_batches_of_other_lengths(sizes: tuple[int, int]) -> None:
+    """The classes lie on the last axis of each."""
+    batches = [
+        {"x": np.random.default_rng(i).random((2, n, 3)).astype(np.float32)}
+        for i, n in enumerate(sizes)
+    ]
+    same = proto("(float[N,T,3] x) => (float[N,T,3] y) { y = Identity(x) }")
+    turned = proto("(float[N,T,3] x) => (float[N,T,3] y) { y = Neg(x) }")
+    for model, agreeing in ((same, 12), (turned, 0)):
+        found = evaluate(model, Calibration(lambda: batches, 4), against=same).fidelity
+        assert found is not None
+        assert found.agreement == Share(agreeing, 12)

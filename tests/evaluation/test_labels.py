@@ -50,6 +50,9 @@ def test_sub_folders_in_the_order_of_their_names(photos: Dataset) -> None:
     assert photos.path is not None
     drawn = read_dataset(photos.path, GRAPH, samples=2, seed=2)
     assert list(read_labels("folders", drawn)) == [[0, 1, 1, 2][i] for i in drawn.indices]
+    for name in ("bee", ".cache"):
+        (photos.path / name).mkdir()
+    assert list(read_labels("folders", photos)) == [0, 2, 2, 3]  # none of its images is there
     Image.new("RGB", (8, 8)).save(photos.path / "loose.png")
     said = _says("folders", read_dataset(photos.path, GRAPH))
     assert "loose.png is in no sub-folder, and so of no class; move it, or give a .csv" in said

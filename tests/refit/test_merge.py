@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from helpers import proto
+from helpers import proto, to_proto
 from planted import EXACT, Kept, chosen, error, weights, with_copies, with_weights
 from small import MODELS
 from test_recovery import CASES
@@ -299,3 +299,24 @@ def test_what_would_overflow_stays_as_sliced() -> None:
     found = merge(units, prune(units))
     assert list(found.left.values()) == ["what was found does not fit into FLOAT16"]
     assert not found.fitted
+
+
+def test_nodes_that_stand_in_another_order() -> None:
+    """As other tools may leave them."""
+    model = proto(
+        """(float[N,6] x) => (float[N,5] y, float[N,5] z) {
+            h = MatMul(x, w0)
+            r = Relu(h)
+            y = MatMul(r, w1)
+            z = MatMul(r, w2)
+        }""",
+        "w0 6 8, w1 8 5, w2 8 5",
+    )
+    units = chosen(model, {"w0": [0, 1, 2, 3]})
+    small = to_proto(prune(units))
+    nodes = list(small.graph.node)
+    del small.graph.node[:]
+    small.graph.node.extend([nodes[i] for i in (0, 1, 3, 2)])
+    done = merge(units, load(small))
+    assert len(done.fitted) == 2
+    verify(units, done.graph).check()

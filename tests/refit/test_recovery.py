@@ -56,6 +56,23 @@ CASES: dict[str, Case] = {
         {"w0": [0, 2, 6, 7]},
         ["g", "y"],
     ),
+    "an addend that is one for all positions": (
+        proto(
+            """(float[N,3,6,6] x) => (float[N,2,6,6] y) {
+                a = Conv(x, w0, b0)
+                r = Relu(a)
+                p = GlobalAveragePool(x)
+                e = Conv(p, w1, b1)
+                c = Conv(r, w2, b2)
+                s = Add(c, e)
+                q = Relu(s)
+                y = Conv(q, w3)
+            }""",
+            "w0 8 3 1 1, b0 8, w1 6 3 1 1, b1 6, w2 6 8 1 1, b2 6, w3 2 6 1 1",
+        ),
+        {"w0": [0, 2, 6, 7]},
+        ["c", "y"],
+    ),
     "groups that go as a whole": (_of("grouped"), {"Conv_0_(0, 8)_4": [0, 2, 3]}, ["y"]),
     "filters of single channels": (
         proto(

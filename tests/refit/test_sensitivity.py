@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from helpers import proto, units_of
 from planted import calibration
 
 from onnxprune.calibration.statistics import measure
 from onnxprune.refit import sensitivity
+from onnxprune.refit.sensitivity import _distance
 
 TEXT = """(float[N,6] x) => (float[N,3] y) {
     p = MatMul(x, a)
@@ -60,3 +62,31 @@ def test_copies_cost_nothing() -> None:
     statistics = measure(units.graph, inputs)
     found = sensitivity(units, {unit.name: scores}, inputs, statistics)
     assert found[unit.name] < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 3), (4, 3), (4, 1)])
+def test_biases_of_any_form(shape: tuple[int, ...]) -> None:
+    """Those that are no vector of the results are not made up for."""
+    random = np.random.default_rng(0)
+    model = proto(
+        """(float[4,6] x) => (float[4,3] y) {
+            p = MatMul(x, a)
+            u = Relu(p)
+            y = Gemm(u, c, b)
+        }""",
+        "a 6 12, c 12 3",
+        b=random.standard_normal(shape).astype(np.float32),
+    )
+    units = units_of(model)
+    inputs = calibration(model)
+    scores = {unit.name: np.arange(12.0) for unit in units.mutable}
+    found = sensitivity(units, scores, inputs, measure(units.graph, inputs))
+    assert 0 < found[units.mutable[0].name] < 1
+
+
+def test_answers_that_are_lost_are_the_farthest() -> None:
+    whole = np.array([[1.0, 2.0], [3.0, np.nan]])
+    near, lost = whole + 0.1, np.full((2, 2), np.nan)
+    assert 0 < _distance([[whole]], [[near]], [1.0]) < 0.1
+    assert _distance([[whole]], [[lost]], [1.0]) > 1000
+    assert _distance([[lost]], [[near]], [1.0]) == 0  # the original answers nothing there

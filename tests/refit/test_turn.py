@@ -9,7 +9,7 @@ from attention import ATTENTIONS, RANK, planted
 from helpers import proto
 from planted import calibration, chosen, error, refitted, weights, with_weights
 
-from onnxprune.calibration.query_key import measure_pairs
+from onnxprune.calibration.query_key import _is_softmaxed, measure_pairs
 from onnxprune.calibration.statistics import measure
 from onnxprune.graph import Graph, load
 from onnxprune.importance import Evidence, find_importance
@@ -181,3 +181,19 @@ def test_heads_that_keep_all_their_channels_stay_as_they_are() -> None:
     units = find_units(load(model))
     assert len(measure_pairs(units.graph, calibration(model))) == 1
     assert find_turns(units, measure_pairs(units.graph, calibration(model))) == {}
+
+
+@pytest.mark.parametrize(
+    ("opset", "axis", "over_keys"),
+    [(11, "", False), (11, "<axis=2>", True), (13, "", True), (13, "<axis=1>", False)],
+)
+def test_a_softmax_is_over_the_keys_where_its_opset_says_so(
+    opset: int, axis: str, over_keys: bool
+) -> None:
+    text = f"""(float[N,4,6] q, float[N,6,4] k) => (float[N,4,4] y) {{
+        m = MatMul(q, k)
+        y = Softmax{axis}(m)
+    }}"""
+    graph = load(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}]> g {text}'))
+    node = next(node for node in graph.nodes if node.op_type == "MatMul")
+    assert _is_softmaxed(node, graph) == over_keys

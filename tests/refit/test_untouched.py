@@ -319,3 +319,25 @@ def test_inputs_that_do_not_fit_are_told() -> None:
     wrong = Calibration(lambda: [{"x": np.zeros((4, 7), np.float32)}], 4)
     with pytest.raises(OnnxPruneError, match="does not run with these inputs"):
         refit(units, prune(units), wrong)
+
+
+def test_nodes_that_share_a_weight_with_one_that_stays_stay_too() -> None:
+    model = proto(
+        """(float[N,6] x) => (float[N,5] y) {
+            h = MatMul(x, w0)
+            r = Relu(h)
+            p = MatMul(r, w1)
+            i = Reciprocal(r)
+            q = MatMul(i, w1)
+            t = Tanh(q)
+            y = Add(p, t)
+        }""",
+        "w0 6 8, w1 8 5",
+    )
+    _, small, done = refitted(model, {"w0": [0, 1, 2]})
+    assert done.fitted == []
+    names = {str(n.outputs[0].name): str(n.name) for n in small.nodes}
+    assert done.left == {
+        names["p"]: "its weight serves a node that stays as sliced",
+        names["q"]: "what flows through it is not finite",
+    }

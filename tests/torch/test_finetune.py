@@ -263,7 +263,7 @@ def test_samples_are_shuffled_across_batches_with_their_labels() -> None:
         ({"x": np.arange(i, i + 4.0)[:, None], "flag": np.arange(i, i + 4)}, np.arange(i, i + 4))
         for i in range(0, 12, 4)
     ]
-    data.append(({"x": np.array([[12.0]]), "flag": np.array([12])}, np.array([12])))
+    data.insert(0, ({"x": np.array([[12.0]]), "flag": np.array([12])}, np.array([12])))
     seen = list(_shuffled(data, np.random.default_rng(0)))
     assert [len(labels) for _, labels in seen] == [4, 4, 4, 1]
     order = np.concatenate([labels for _, labels in seen])
