@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import onnx_ir as ir
 
 from onnxprune.calibration.inputs import Input
 from onnxprune.calibration.leaves import leaves
-from onnxprune.calibration.preprocess import ImageInput, Preprocess
+from onnxprune.calibration.preprocess import ImageInput, Pixels, Preprocess
 from onnxprune.calibration.source import Indices, Source, hashed
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
@@ -43,7 +44,7 @@ def noise_source(
         kind: ``noise``, ``uniform``, ``pink`` or ``leaves``.
         graph: The graph.
         inputs: What it takes.
-        preprocess: Only its size and layout count.
+        preprocess: Of images; of other samples only its size and layout count.
         total: How many samples.
         seed: Of the generator.
 
@@ -51,22 +52,12 @@ def noise_source(
         OnnxPruneError: If other preprocessing is asked for, or no sizes are found with which the
             graph runs.
     """
-    if preprocess != Preprocess(size=preprocess.size, layout=preprocess.layout):
-        raise OnnxPruneError(
-            f"'{kind}' is drawn as the model takes it; leave out preprocessing but size and layout"
-        )
-    shapes = {item.name: _shape(item, preprocess) for item in inputs}
-    if any(None in shape for shape in shapes.values()) or any(not item.dims for item in inputs):
-        found = _found(graph)
-        shapes = {
-            name: tuple(
-                size if size is not None else found[name].shape[axis]
-                for axis, size in enumerate(shape, 1)
-            )
-            for name, shape in shapes.items()
-        }
-    else:
-        found = {}
+    pixels = _of_pixels(kind, preprocess)
+    shapes, found = _sized(graph, inputs, preprocess)
+    fields = {i.name: i for i in inputs if _is_field(kind, i.dtype, shapes[i.name])}
+    if pixels and not fields:
+        raise OnnxPruneError(f"'{kind}': the model takes no images; leave out mean, std and scale")
+    images = {name: ImageInput(item, preprocess) for name, item in fields.items() if pixels}
 
     def read(indices: Indices) -> Feeds:
         randoms = [np.random.default_rng((seed, int(index))) for index in indices]
@@ -75,16 +66,52 @@ def noise_source(
             if not item.dims:
                 drawn[item.name] = found[item.name]
                 continue
-            shape = tuple(size for size in shapes[item.name] if size is not None)
-            samples = [_drawn(item, shape, kind, random) for random in randoms]
+            samples = [_drawn(item, shapes[item.name], kind, random) for random in randoms]
             drawn[item.name] = np.stack(samples).astype(item.dtype.numpy())
+            if item.name in images:
+                drawn[item.name] = _preprocessed(images[item.name], drawn[item.name], kind)
         return drawn
 
     return Source(
         *(total, f"samples of {NOISES[kind]}", hashed(kind, seed, shapes), read),
         natural=False,
-        correlated=any(_is_field(kind, item.dtype, shapes[item.name]) for item in inputs),
+        correlated=bool(fields),
     )
+
+
+def _of_pixels(kind: str, preprocess: Preprocess) -> bool:
+    """Whether something is to be done to the pixels of images."""
+    plain = Preprocess(size=preprocess.size, layout=preprocess.layout)
+    known, said = plain, "size and layout"
+    if kind in _FIELDS:
+        pixels = ("mean", "std", "scale")
+        known = replace(plain, **{name: getattr(preprocess, name) for name in pixels})
+        said = f"{', '.join(pixels)}, {said}"
+    if preprocess != known:
+        raise OnnxPruneError(f"'{kind}' is drawn as the model takes it; give no more than {said}")
+    return preprocess != plain
+
+
+def _preprocessed(image: ImageInput, drawn: Pixels, kind: str) -> Pixels:
+    """Images of values from 0 to 1 as the graph takes them; a scale is that of bytes."""
+    factor = np.float32(1 if image.preprocess.scale is None else 255)
+    return image.feed(image.channels_last(drawn.astype(np.float32) * factor, kind), kind)
+
+
+def _sized(
+    graph: Graph, inputs: Sequence[Input], preprocess: Preprocess
+) -> tuple[dict[str, tuple[int, ...]], Feeds]:
+    """The shape of one sample of every input; feeds that run, where these are not told."""
+    told = {item.name: _shape(item, preprocess) for item in inputs}
+    unknown = any(None in shape for shape in told.values())
+    found = _found(graph) if unknown or any(not item.dims for item in inputs) else {}
+    shapes = {
+        name: tuple(
+            found[name].shape[axis] if size is None else size for axis, size in enumerate(shape, 1)
+        )
+        for name, shape in told.items()
+    }
+    return shapes, found
 
 
 def _shape(item: Input, preprocess: Preprocess) -> tuple[int | None, ...]:

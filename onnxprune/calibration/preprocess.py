@@ -11,7 +11,7 @@ import numpy.typing as npt
 from onnxprune.calibration.inputs import Input
 from onnxprune.errors import OnnxPruneError
 
-__all__ = ["CROPS", "LAYOUTS", "ORDERS", "ImageInput", "Preprocess"]
+__all__ = ["CROPS", "LAYOUTS", "ORDERS", "ImageInput", "Pixels", "Preprocess"]
 
 LAYOUTS = ("nchw", "nhwc")
 CROPS = ("center", "squash")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -298,7 +299,7 @@ def test_wrong_options(vectors: Graph) -> None:
     ):
         with pytest.raises(OnnxPruneError, match=says):
             read_dataset(array, vectors, **options)  # type: ignore[arg-type]
-    with pytest.raises(OnnxPruneError, match="is drawn as the model takes it; leave out"):
+    with pytest.raises(OnnxPruneError, match="as the model takes it; give no more than size"):
         read_dataset("noise", vectors, preprocess=Preprocess(scale=2.0))
 
 
@@ -321,3 +322,33 @@ def test_data_load_neither_onnxruntime_nor_pillow(vectors: Graph) -> None:
     code = "import sys, onnxprune.calibration; print({'PIL', 'onnxruntime'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("kind", ["pink", "leaves"])
+@pytest.mark.parametrize("shape", ["N,3,8,8", "N,8,8,3"])
+def test_random_images_are_preprocessed_as_photographs_are(kind: str, shape: str) -> None:
+    graph = load(proto(f"(float[{shape}] x) => (float[{shape}] y) {{ y = Sub(x, x) }}"))
+    plain, known, bytes_ = (
+        next(iter(read_dataset(kind, graph, samples=4, preprocess=Preprocess(**asked))))["x"]
+        for asked in ({}, {"mean": (0.1, 0.2, 0.3), "std": (0.5, 1, 2)}, {"scale": 1.0})
+    )
+    channels = (3, 1, 1) if shape == "N,3,8,8" else (3,)
+    mean, std = (np.reshape(v, channels) for v in ((0.1, 0.2, 0.3), (0.5, 1, 2)))
+    np.testing.assert_allclose(known, (plain - mean) / std, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(bytes_, 255 * plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "asked", "says"),
+    [
+        ("noise", "N,3,8,8", {"mean": (0.5,)}, "give no more than size and layout"),
+        ("pink", "N,3,8,8", {"resize": 9}, "give no more than mean, std, scale, size and layout"),
+        ("leaves", "N,8", {"mean": (0.5,)}, "takes no images; leave out mean, std and scale"),
+    ],
+)
+def test_preprocessing_that_random_samples_have_not(
+    kind: str, shape: str, asked: dict[str, Any], says: str
+) -> None:
+    graph = load(proto(f"(float[{shape}] x) => (float[{shape}] y) {{ y = Relu(x) }}"))
+    with pytest.raises(OnnxPruneError, match=says):
+        read_dataset(kind, graph, preprocess=Preprocess(**asked))
