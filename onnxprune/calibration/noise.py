@@ -15,7 +15,13 @@ from onnxprune.calibration.preprocess import ImageInput, Pixels, Preprocess
 from onnxprune.calibration.source import Indices, Source, hashed
 from onnxprune.errors import OnnxPruneError
 from onnxprune.graph import Graph
-from onnxprune.runtime import Feeds, RuntimeRefusal, find_feeds, open_session
+from onnxprune.runtime import (
+    Feeds,
+    RuntimeRefusal,
+    find_feeds,
+    integer_range,
+    open_session,
+)
 
 __all__ = ["NOISES", "noise_source"]
 
@@ -36,9 +42,9 @@ def noise_source(
     Floats are normal, mean 0 and variance 1 (``noise``), uniform in [0, 1) (``uniform``), or for
     images ``pink``: amplitudes fall with the frequency as those of photographs do (Field, 1987),
     mean 1/2, standard deviation 1/4, cut off at 0 and 1, or ``leaves``: shapes that hide one
-    another, see `onnxprune.calibration.leaves`; other inputs are uniform then. Integers are 1 to 8,
-    masks and booleans ones, as in `onnxprune.runtime.find_feeds`, which also finds dynamic sizes by
-    trial in onnxruntime. Sample i depends on the seed and i alone.
+    another, see `onnxprune.calibration.leaves`; other inputs are uniform then. Integers, masks and
+    booleans are as in `onnxprune.runtime.find_feeds`, which also finds dynamic sizes by trial in
+    onnxruntime. Sample i depends on the seed and i alone.
 
     Args:
         kind: ``noise``, ``uniform``, ``pink`` or ``leaves``.
@@ -57,6 +63,7 @@ def noise_source(
     fields = {i.name: i for i in inputs if _is_field(kind, i.dtype, shapes[i.name])}
     if pixels and not fields:
         raise OnnxPruneError(f"'{kind}': the model takes no images; leave out mean, std and scale")
+    ranges = {v.name: integer_range(graph, v) for v in graph.inputs}
     images = {name: ImageInput(item, preprocess) for name, item in fields.items() if pixels}
 
     def read(indices: Indices) -> Feeds:
@@ -66,7 +73,10 @@ def noise_source(
             if not item.dims:
                 drawn[item.name] = found[item.name]
                 continue
-            samples = [_drawn(item, shapes[item.name], kind, random) for random in randoms]
+            samples = [
+                _drawn(item, shapes[item.name], kind, ranges[item.name], random)
+                for random in randoms
+            ]
             drawn[item.name] = np.stack(samples).astype(item.dtype.numpy())
             if item.name in images:
                 drawn[item.name] = _preprocessed(images[item.name], drawn[item.name], kind)
@@ -134,12 +144,16 @@ def _found(graph: Graph) -> Feeds:
 
 
 def _drawn(
-    item: Input, shape: tuple[int, ...], kind: str, random: np.random.Generator
+    item: Input,
+    shape: tuple[int, ...],
+    kind: str,
+    whole: tuple[int, int],
+    random: np.random.Generator,
 ) -> npt.NDArray[np.generic]:
     if item.dtype == ir.DataType.BOOL or (item.dtype.is_integer() and "mask" in item.name):
         return np.ones(shape)
     if item.dtype.is_integer():
-        return random.integers(1, 9, shape)
+        return random.integers(*whole, shape, endpoint=True)
     if _is_field(kind, item.dtype, shape):
         return _image(kind, shape, random)
     return random.standard_normal(shape) if kind == "noise" else random.random(shape)

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from onnxprune.cli.calibration import DataOptions, data_options
 from onnxprune.cli.recover import (
+    Samples,
     choose_by,
     merged,
     read_samples,
@@ -29,11 +30,13 @@ from onnxprune.cli.shared import (
     reference_option,
     untie_option,
 )
-from onnxprune.errors import SaveError
+from onnxprune.errors import OnnxPruneError, SaveError
 
 if TYPE_CHECKING:
     from onnxprune.graph import Graph
+    from onnxprune.runtime import Feeds
     from onnxprune.units import Units
+    from onnxprune.verification import Verdict
 
 
 _SHARES = {
@@ -117,8 +120,9 @@ def _guide(asked: dict[str, Any], choices: Path | None) -> dict[str, Any]:
     }
     shares = {name: given.pop(name) for name in _SHARES if name in given}
     if bool(shares) == (choices is not None):
+        both = ", not both" if shares else ""
         raise click.UsageError(
-            f"Give one or more of {', '.join(f'--{name}' for name in _SHARES)}, or --choices."
+            f"Give one or more of {', '.join(f'--{name}' for name in _SHARES)}, or --choices{both}."
         )
     if choices is None:
         from onnxprune.budget import Budget
@@ -174,12 +178,14 @@ def command(
     """
     guide = _guide(asked, choices)
     with progress(f"reading {model}"):
-        from onnxprune.api import find_units, prune, verify
-        from onnxprune.report import prune_report, prune_text
+        from onnxprune.api import find_units, prune
+        from onnxprune.report import prune_report, prune_text, size_of
 
         _check_targets(output, save_choices, force)
         inputs = read_feeds(feeds)
         units = find_units(model, untie=untie, allow_io=allow_io)
+        _check_choices_file(units, save_choices)
+        size = size_of(units.graph)
         samples = read_samples(data, units.graph, method, work)
     chosen = choose_by(units, guide, samples) if guide else None
     with progress(f"pruning {model}"):
@@ -189,12 +195,12 @@ def command(
     elif method == "merge":
         pruned, calibration = merged(units, pruned, chosen)
     with progress(f"verifying {output}"):
-        verdict = None if no_verify else verify(units, pruned, None, inputs, reference)
+        verdict = None if no_verify else _verdict(units, pruned, inputs, reference, samples)
     proven = verdict is None or verdict.passed
     files: tuple[Path, ...] = ()
     if proven or keep_failed:
         files = _write(units, pruned, output, save_choices, force)
-    emit(form, prune_report(units, pruned, verdict, files, calibration), prune_text)
+    emit(form, prune_report(units, pruned, verdict, files, calibration, size), prune_text)
     if verdict is not None:
         verdict.check()
 
@@ -207,6 +213,28 @@ def _check_targets(output: Path, save_choices: Path | None, force: bool) -> None
         check_target(target, force)
     if save_choices is not None and save_choices.absolute() == output.absolute():
         raise SaveError(f"{output}: the model and its choices cannot both be written there")
+
+
+def _check_choices_file(units: Units, save_choices: Path | None) -> None:
+    """Raise if choices would take the place of the model that they are of."""
+    if save_choices is None or not save_choices.exists():
+        return
+    if any(save_choices.samefile(file) for file in units.graph.files):
+        raise SaveError(f"{save_choices}: the model is read from there; name another file")
+
+
+def _verdict(
+    units: Units, pruned: Graph, feeds: Feeds | None, reference: str, samples: Samples | None
+) -> Verdict:
+    """Verify with the given feeds, or random ones, or samples where those do not run."""
+    from onnxprune.api import verify
+
+    try:
+        return verify(units, pruned, None, feeds, reference)
+    except OnnxPruneError:
+        if feeds is not None or samples is None:
+            raise
+        return verify(units, pruned, None, next(iter(samples.fitting)), reference)
 
 
 def _write(

@@ -52,6 +52,15 @@ class Graph:
     dims: Mapping[ir.Value, tuple[Dim, ...]]
     numbers: Mapping[ir.Value, tuple[Dim | None, ...]]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files it is read from, of its weights too; none for a model given as an object."""
+        if self.source.path is None:
+            return ()
+        tensors = (value.const_value for value in self.initializers.values())
+        data = {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
+        return (self.source.path, *sorted(data - {self.source.path}))
+
     def shape(self, value: ir.Value) -> tuple[Dim, ...] | None:
         """Return the dimensions of a value, None when not even its rank is known."""
         return self.dims.get(value)

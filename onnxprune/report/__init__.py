@@ -17,6 +17,7 @@ from onnxprune.report.reports import (
     VerifyReport,
     inspect_report,
     prune_report,
+    size_of,
     unit_reports,
     verify_report,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "prune_report",
     "prune_text",
     "refit_report",
+    "size_of",
     "unit_reports",
     "units_text",
     "verify_report",

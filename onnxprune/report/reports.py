@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import onnx_ir as ir
 
 from onnxprune.axes import Barrier
-from onnxprune.budget import Cost, cost
+from onnxprune.budget import cost
 from onnxprune.graph import Graph
 from onnxprune.report.calibration import CalibrationReport
 from onnxprune.rewrite import read_record
@@ -26,6 +25,7 @@ __all__ = [
     "VerifyReport",
     "inspect_report",
     "prune_report",
+    "size_of",
     "unit_reports",
     "verify_report",
 ]
@@ -155,7 +155,7 @@ def inspect_report(units: Units) -> InspectReport:
         inputs={v.name or "": _type(graph, v) for v in graph.inputs},
         outputs={v.name or "": _type(graph, v) for v in graph.outputs},
         params=found.params,
-        bytes=_bytes(graph, found),
+        bytes=found.bytes if (size := size_of(graph)) is None else size,
         macs=found.macs,
         units=len(units.mutable),
         prunable_params=round(units.prunable_share(), 6),
@@ -170,6 +170,7 @@ def prune_report(
     verdict: Verdict | None,
     files: Sequence[Path],
     calibration: CalibrationReport | None = None,
+    size: int | None = None,
 ) -> PruneReport:
     """Report on a pruning.
 
@@ -179,14 +180,15 @@ def prune_report(
         verdict: What verification found, None where it was not asked for.
         files: The files of the pruned model, the model itself first; empty if none was written.
         calibration: What was done with inputs, None without any.
+        size: The bytes of the original's files, which may be replaced by now; None without any.
     """
     before, after = cost(units.graph), cost(pruned)
-    on_disk = bool(files) and units.graph.source.path is not None
+    on_disk = bool(files) and size is not None
     return PruneReport(
         output=_file(files[0]) if files else None,
         params=Change(before.params, after.params),
         bytes=Change(
-            _bytes(units.graph, before) if on_disk else before.bytes,
+            size if size is not None and files else before.bytes,
             sum(file.stat().st_size for file in files) if on_disk else after.bytes,
         ),
         macs=Change(before.macs, after.macs),
@@ -267,10 +269,6 @@ def _type(graph: Graph, value: object) -> str:
     return f"{getattr(value, 'dtype', None)}[{shape}]".lower()
 
 
-def _bytes(graph: Graph, found: Cost) -> int:
-    """The size of a model's files; that of its weights where there is no file."""
-    if graph.source.path is None:
-        return found.bytes
-    tensors = (value.const_value for value in graph.initializers.values())
-    data = {Path(tensor.path) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
-    return sum(path.stat().st_size for path in {graph.source.path, *data})
+def size_of(graph: Graph) -> int | None:
+    """The bytes of the files that a model was read from, None where there are none."""
+    return sum(path.stat().st_size for path in graph.files) if graph.files else None

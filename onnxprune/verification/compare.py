@@ -28,6 +28,9 @@ __all__ = [
 ABSOLUTE = 1e-5
 RELATIVE = 1e-4
 
+SMALL = 0.01
+"""Of an output whose largest element is less, the absolute tolerance is less as well."""
+
 ROUNDING = 10
 """Times the tolerance: beyond it a float32 difference is no longer put down to rounding."""
 
@@ -51,7 +54,11 @@ Outputs = Mapping[str, Output]
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """|answer - reference| <= absolute + relative * |reference| + spread * max |reference|."""
+    """|answer - reference| <= absolute + relative * |reference| + spread * max |reference|.
+
+    Of an output that is nowhere larger than 0.01 the absolute part is as much smaller, down to a
+    hundredth: else anything would do for the probabilities of many classes.
+    """
 
     absolute: float = ABSOLUTE
     relative: float = RELATIVE
@@ -61,7 +68,8 @@ class Tolerance:
         """How far each element of an answer may be from a finite reference."""
         size = np.abs(reference)
         most = float(size.max(initial=0))
-        return np.asarray(self.absolute + self.relative * size + self.spread * most)
+        absolute = self.absolute * min(1.0, max(SMALL, most / SMALL))
+        return np.asarray(absolute + self.relative * size + self.spread * most)
 
     def __str__(self) -> str:
         more = f" + {self.spread:g} * max |reference|" if self.spread else ""

@@ -30,7 +30,7 @@ def test_a_budget_out_of_range(refused: Refused, budget: str, fraction: str) -> 
         (["--ratio", "0.5", "--round-to", "2.5", *TO], "'2.5' is not a valid integer"),
         (["--ratio", "0.5"], "Missing option '-o' / '--output'"),
         ([*TO], "Give one or more of --ratio, --macs, --params, --bytes, --memory, or --choices"),
-        (["--ratio", "0.5", "--choices", "c.json", *TO], "Give one or more of --ratio"),
+        (["--ratio", "0.5", "--choices", "c.json", *TO], "or --choices, not both"),
         (["--choices", "c.json", "--protect", "x", *TO], "--choices leaves none to make"),
         (["--ratio", "0.5", "--format", "xml", *TO], "'xml' is not one of 'text', 'json'"),
         (["--ratoi", "0.5", *TO], "No such option '--ratoi'"),

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from commands import Run, contents
+from commands import Refused, Run, contents
+from helpers import ints, proto
 
 import onnxprune.api
 from onnxprune.choice import read_choices
@@ -212,3 +213,51 @@ def test_what_is_not_proven_is_written_when_that_is_asked(
     assert _counts("small.onnx") == [4, 8]
     assert answer.out.endswith("written     small.onnx\n")
     assert "not proven" in answer.err
+
+
+def test_a_model_may_be_replaced_and_choices_may_not_replace_it(
+    run: Run, refused: Refused, folder: Path
+) -> None:
+    said = refused(
+        "prune",
+        "model.onnx",
+        "--ratio",
+        "0.5",
+        "-o",
+        "small.onnx",
+        "--force",
+        "--save-choices",
+        "model.onnx",
+    )
+    assert said == "model.onnx: the model is read from there; name another file"
+    before = (folder / "model.onnx").stat().st_size
+    out = run(
+        "prune", "model.onnx", "--ratio", "0.5", "-o", "model.onnx", "--force", "--format", "json"
+    ).json
+    assert out["bytes"] == {"before": before, "after": (folder / "model.onnx").stat().st_size}
+    assert out["bytes"]["after"] < before
+
+
+def test_samples_serve_to_verify_where_random_inputs_do_not_run(
+    run: Run, refused: Refused, folder: Path
+) -> None:
+    """Indices into rows that are computed, of which there are two."""
+    model = proto(
+        """(float[N,6] x, int64[N,2] i) => (float[N,2,5] y) {
+            h = MatMul(x, w0)
+            r = Relu(h)
+            t = MatMul(r, w1)
+            u = Reshape(t, shape)
+            j = Unsqueeze(i, last)
+            y = GatherND<batch_dims=1>(u, j)
+        }""",
+        "w0 6 8, w1 8 10",
+        shape=ints(0, 2, 5),
+        last=ints(2),
+    )
+    onnx.save(model, folder / "picks.onnx")
+    random = np.random.default_rng(0)
+    np.savez("d.npz", x=random.random((32, 6), np.float32), i=random.integers(0, 2, (32, 2)))
+    half = ("prune", "picks.onnx", "--ratio", "0.5", "-o", "small.onnx")
+    assert "accepts none of the random inputs that were tried" in refused(*half)
+    assert "verified    yes" in run(*half, "--calibration", "d.npz").out

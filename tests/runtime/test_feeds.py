@@ -85,3 +85,42 @@ def test_latencies() -> None:
     found = bench([small, large], {"x": np.ones((8, 256), np.float32)}, runs=5, threads=1)
     assert len(found) == 2
     assert all(0 < latency.median <= latency.p90 for latency in found)
+
+
+def test_integers_stay_below_the_rows_of_a_small_table() -> None:
+    """As the two types of tokens that BERT knows."""
+    model = proto(
+        """(int64[N,S] ids, int64[N,S] types) => (float[N,S,4] y) {
+            a = Gather(words, ids)
+            t = Cast<to=6>(types)
+            b = Gather(kinds, t)
+            y = Add(a, b)
+        }""",
+        "words 50 4, kinds 2 4",
+    )
+    for feeds in _feeds(model):
+        assert 1 <= feeds["ids"].min() < feeds["ids"].max() == 8
+        assert (feeds["types"].min(), feeds["types"].max()) == (0, 1)
+
+
+def test_dynamic_channels_are_those_of_the_kernel() -> None:
+    model = proto(
+        """(float[N,C,H,W] x) => (float[N,4,P,Q] y) {
+            y = Conv<group=2>(x, w)
+        }""",
+        "w 4 3 3 3",
+    )
+    assert _feeds(model)[0]["x"].shape == (2, 6, 64, 64)
+
+
+def test_sizes_that_take_too_much_memory_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = proto("(float[N,A,B,C] x) => (float[N,T] y) { y = Reshape(x, s) }", s=ints(-1, 77777))
+    largest = []
+    monkeypatch.setattr(
+        "onnxprune.runtime.feeds._random",
+        lambda graph, sizes, *_: largest.append(sizes) or {},  # type: ignore[func-returns-value]
+    )
+    with pytest.raises(OnnxPruneError, match=r"accepts none of .*; give feeds \(--feeds\)"):
+        _feeds(model)
+    assert {sizes["A"] for sizes in largest} >= {64, 128}
+    assert max(sizes["A"] for sizes in largest) == 256  # a sample of 16 million numbers

@@ -28,7 +28,7 @@ def test_equal_answers() -> None:
     assert found.agrees
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -100.0, 1e6])
+@pytest.mark.parametrize("value", [0.01, 1.0, -100.0, 1e6])
 def test_the_tolerance_is_absolute_and_relative(value: float) -> None:
     allowed = ABSOLUTE + RELATIVE * abs(value)
     assert _compared([value + 0.99 * allowed], [value]).agrees
@@ -141,3 +141,13 @@ def test_the_worst_output_of_the_worst_run_counts() -> None:
 def test_every_run_has_its_reference() -> None:
     with pytest.raises(ValueError, match="zip"):
         differences([{}], [])
+
+
+def test_small_answers_have_a_smaller_tolerance() -> None:
+    """As the probabilities of 60,000 classes."""
+    whole = np.random.default_rng(0).random(60000) / 30000
+    assert not _compared(whole[::-1], whole).agrees
+    assert _compared(whole * (1 + 1e-5), whole).agrees
+    assert _compared([1e-5, 1.0], [0.0, 1.0]).agrees  # beside a large one as ever
+    assert _compared([1e-7, 0.0], [0.0, 0.0]).agrees
+    assert not _compared([1.1e-7, 0.0], [0.0, 0.0]).agrees
