@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxprune.graph.expressions import symbols_of
+from onnxprune.graph.expressions import lower_bound, symbols_of
 
 if TYPE_CHECKING:
     from onnx_shape_inference import ShapeInferenceContext
@@ -67,17 +67,17 @@ def _result(op_type: str, row: _Items, sizes: Set[str]) -> _Item | None:
 
 
 def _quotient(a: _Item, b: _Item, sizes: Set[str]) -> _Item | None:
-    """The quotient, rounded down, if neither is negative and symbols divide without a rest."""
+    """The quotient, rounded down, if neither is negative."""
     if isinstance(a, int) and isinstance(b, int):
         return a // b if a >= 0 and b > 0 else None
-    divides = b > 0 if isinstance(b, int) else _is_size(b, sizes)
+    divides = b > 0 if isinstance(b, int) else _is_size(b, sizes, 1)
     if isinstance(a, int) or not divides or not _is_size(a, sizes):
         return None
     quotient = a // b
     text = quotient.value if isinstance(quotient, ir.SymbolicDim) else None
     if text is None:
         return None
-    return int(text) if text.isdecimal() else None if "(" in text or "/" in text else quotient
+    return int(text) if text.isdecimal() else quotient
 
 
 def _equal(a: _Item, b: _Item, sizes: Set[str]) -> int | None:
@@ -90,12 +90,13 @@ def _equal(a: _Item, b: _Item, sizes: Set[str]) -> int | None:
     return 0 if isinstance(number, int) and number < 0 and _is_size(symbol, sizes) else None
 
 
-def _is_size(item: _Item, sizes: Set[str]) -> bool:
-    """Whether it is a sum or product of sizes."""
+def _is_size(item: _Item, sizes: Set[str], least: int = 0) -> bool:
+    """Whether it is made of sizes, which are 1 or more, and never below a number."""
     text = item.value if isinstance(item, ir.SymbolicDim) else None
     if text is None or not set(symbols_of(text)) <= sizes:
         return False
-    return all(character.isalnum() or character in "_. +*()" for character in text)
+    found = lower_bound(text)
+    return found is not None and found >= least
 
 
 def _chosen(condition: _Item, first: _Item, second: _Item) -> _Item | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-__all__ = ["evaluate", "manageable", "symbols_of", "without_ceiling"]
+__all__ = ["evaluate", "lower_bound", "manageable", "symbols_of", "without_ceiling"]
 
 _LONGEST = 1_000
 _HIGHEST_POWER = 8
@@ -80,6 +80,28 @@ def evaluate(text: str, sizes: Mapping[str, int]) -> int | None:
     return int(value) if value.denominator == 1 else None
 
 
+def lower_bound(text: str) -> Fraction | None:
+    """A number that an expression is never below if its symbols are 1 or more.
+
+    Args:
+        text: Sums, products and quotients of symbols and numbers, rounded or not.
+
+    Returns:
+        The number, None if there is none or the text is no such expression.
+
+    Example::
+
+        >>> lower_bound("floor(h/2 - 1/2) + 1")
+        Fraction(1, 1)
+    """
+    if not manageable(text):
+        return None
+    try:
+        return _least(ast.parse(_NAME.sub("size", text.strip()), mode="eval").body)
+    except (SyntaxError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+        return None
+
+
 def without_ceiling(text: str) -> str:
     """Say ``ceiling(x)`` as ``-floor(-x)``, for a parser that does not know the former."""
     while (start := text.find("ceiling(")) >= 0:
@@ -90,6 +112,27 @@ def without_ceiling(text: str) -> str:
         inner = text[start + len("ceiling(") : end - 1]
         text = f"{text[:start]}(-floor(-({inner}))){text[end:]}"
     return text
+
+
+def _least(node: ast.expr) -> Fraction:
+    """What an expression is never below."""
+    match node:
+        case ast.Name():
+            return Fraction(1)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _least(left) + _least(right)
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return _least(left) - _value(right, {})
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            factors = _least(left), _least(right)
+            if min(factors) >= 0:
+                return factors[0] * factors[1]
+        case ast.BinOp(left=left, op=ast.Div(), right=right):
+            if (divisor := _value(right, {})) > 0:
+                return _least(left) / divisor
+        case ast.Call(func=ast.Name(id="floor"), args=[argument]):
+            return Fraction(math.floor(_least(argument)))
+    return Fraction(_value(node, {}))
 
 
 def _value(node: ast.expr, known: Mapping[str, Fraction]) -> _Number:

@@ -68,9 +68,11 @@ def test_what_is_chosen(condition: str, chosen: list[int | None]) -> None:
         ("Div(five, zero)", None),
         ("Div(large, four)", "N"),
         ("Div(large, two)", "2*N"),
-        ("Div(large, five)", None),
+        ("Div(large, five)", "floor(4*N/5)"),
         ("Div(large, n)", "4"),
-        ("Div(less, two)", None),  # a difference of sizes may be negative
+        ("Div(less, two)", "2*N - 2"),
+        ("Div(less, five)", "floor(4*N/5 - 4/5)"),
+        ("Div(fewer, two)", None),  # it may be negative, and is not rounded down then
         ("Div(free, two)", None),
     ],
 )
@@ -80,6 +82,7 @@ def test_quotients(quotient: str, told: str | None) -> None:
             n = Shape<start=0, end=1>(x)
             large = Mul(n, four)
             less = Sub(large, four)
+            fewer = Sub(n, four)
             y = {quotient}
         }}""",
         zero=ints(0), two=ints(2), four=ints(4), five=ints(5), minus=ints(-4),

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxprune.graph import Dim
-from onnxprune.graph.expressions import evaluate, manageable, symbols_of, without_ceiling
+from onnxprune.graph.expressions import (
+    evaluate,
+    lower_bound,
+    manageable,
+    symbols_of,
+    without_ceiling,
+)
 from onnxprune.graph.fallback import merge
 from onnxprune.graph.symbols import Symbols
 
@@ -133,3 +139,31 @@ class TestMerging:
     @given(st.lists(static_or_symbol(), max_size=4))
     def test_agreeing_with_oneself_changes_nothing(self, sizes: list[int | str | None]) -> None:
         assert merge(ir.Shape(sizes), ir.Shape(sizes)) == ir.Shape(sizes)
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("h", 1),
+        ("2*h - 2", 0),
+        ("h - 2", -1),
+        ("floor(h/2 - 1/2) + 1", 1),
+        ("floor(floor(h/8 - 1/8)/2) + 1", 1),
+        ("h**2", None),
+        ("h - w", None),
+        ("h/(w - 1)", None),
+        ("(h - 2)*w", None),  # the more of w, the less
+        ("h/2 +", None),
+    ],
+)
+def test_what_an_expression_is_never_below(text: str, bound: int | None) -> None:
+    assert lower_bound(text) == bound
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(-9, 9), st.integers(1, 9))
+def test_no_size_is_below_the_bound(h: int, w: int, less: int, part: int) -> None:
+    text = f"floor((2*h*w + {less})/{part}) + w"
+    bound, size = lower_bound(text), evaluate(text, {"h": h, "w": w})
+    assert bound is not None
+    assert size is not None
+    assert size >= bound
