@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
+from onnxprune.graph.names import Namer, value_names
 from onnxprune.graph.nested import graphs_of, integer, integers
 
-__all__ = ["SYM_DATA_KEY", "bind", "bodies", "settle"]
+__all__ = ["SYM_DATA_KEY", "bind", "bodies", "say_conditions", "settle"]
 
 SYM_DATA_KEY = "pkg.onnx_shape_inference.sym_data"
 """Where onnx-shape-inference leaves the elements of shape tensors."""
@@ -18,6 +20,25 @@ _BOUND = "onnxprune.bound"
 def bodies(node: ir.Node) -> list[ir.Graph]:
     """Return the nested graphs of a node."""
     return [graph for attribute in node.attributes.values() for graph in graphs_of(attribute)]
+
+
+def say_conditions(model: ir.Model) -> None:
+    """Give a true condition to each Loop that has none, which means the same.
+
+    Args:
+        model: The model, changed in place. onnx-shape-inference takes the input for a required one.
+    """
+    loops = [n for n in model.graph.all_nodes() if n.op_type == "Loop" and n.domain == ""]
+    bare = [node for node in loops if len(node.inputs) > 1 and node.inputs[1] is None]
+    if not bare:
+        return
+    true = ir.tensor(np.array(True), name=Namer(value_names(model)).unique("true"))
+    value = ir.Value(
+        name=true.name, shape=ir.Shape([]), type=ir.TensorType(true.dtype), const_value=true
+    )
+    model.graph.register_initializer(value)
+    for node in bare:
+        node.replace_input_with(1, value)
 
 
 def bind(node: ir.Node, body: ir.Graph) -> None:

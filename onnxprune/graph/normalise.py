@@ -9,6 +9,7 @@ import onnx_ir as ir
 from onnxprune.graph import constants, names
 from onnxprune.graph.fold import fold
 from onnxprune.graph.inline import inline
+from onnxprune.graph.loops import say_conditions
 from onnxprune.graph.sequences import settle_splits
 from onnxprune.graph.states import drop_zero_states
 from onnxprune.graph.sweep import sweep
@@ -22,8 +23,8 @@ def normalise(model: ir.Model, untouched: Set[str] = frozenset(), untie: bool = 
     Afterwards every node has a unique name, and standard operators have the empty string for a
     domain; calls of the model's own functions are replaced by their bodies; every constant is an
     initializer of the main graph and no initializer is an input; what depends on constants only is
-    computed; no recurrent layer is given a state of zeros; nothing is there that no output needs;
-    1-D initializers of numbers have one use each.
+    computed; every Loop has a condition; no recurrent layer is given a state of zeros; nothing is
+    there that no output needs; 1-D initializers of numbers have one use each.
 
     Args:
         model: A model whose nodes are in topological order; changed in place, so pass a clone of
@@ -43,6 +44,7 @@ def normalise(model: ir.Model, untouched: Set[str] = frozenset(), untie: bool = 
     constants.lift(model)
     constants.drop_from_inputs(model)
     settle_splits(model)
+    say_conditions(model)
     sweep(model)
     model = fold(model, untouched)
     constants.lift(model)

@@ -7,9 +7,11 @@ import onnx
 import onnx_ir as ir
 import pytest
 from graph_models import cnn, floats, image, operators, same_answers, tensor, text_model
+from small_control import loop
 
 from onnxprune.graph import load
 from onnxprune.graph.names import Namer
+from onnxprune.units import find_units
 
 
 class TestNames:
@@ -332,3 +334,14 @@ def test_long_chains_load_in_linear_time() -> None:
 
     few, many = (min(seconds(count) for _ in range(2)) for count in (500, 4000))
     assert many < 8 * 4 * few
+
+
+def test_a_loop_without_a_condition_is_one_with_a_true_one() -> None:
+    """The input is optional."""
+    plain, bare = loop(), loop()
+    (node,) = (node for node in bare.graph.node if node.op_type == "Loop")
+    node.input[1] = ""
+    found, wanted = find_units(load(bare)), find_units(load(plain))
+    assert [str(unit) for unit in found.mutable] == [str(unit) for unit in wanted.mutable]
+    assert found.mutable
+    same_answers(bare, found.graph.model, {"x": floats(2, 5, 3)})
