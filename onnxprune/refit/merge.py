@@ -10,7 +10,7 @@ import numpy.typing as npt
 from onnxprune.axes.cut import Cut
 from onnxprune.graph import Graph, Source, with_shapes
 from onnxprune.refit.guess import Guess, Guesses
-from onnxprune.refit.normal import solved
+from onnxprune.refit.normal import RIDGE, solved
 from onnxprune.refit.options import Options
 from onnxprune.refit.refit import Refit, Track
 from onnxprune.refit.sites import Site, dense_matrix, find_others, find_sites
@@ -48,6 +48,7 @@ def merge(
         The smaller model with its new weights, and what was done, of 0 samples.
     """
     options = options or Options(method="merge")
+    ridge = RIDGE if options.ridge is None else options.ridge
     model = pruned.model.clone()
     small, cut, slices = with_shapes(model, pruned.source), units.cut(), plan(units).slices
     sites = find_sites(units, small)
@@ -71,9 +72,7 @@ def merge(
             continue
         old = site.weight.const_value
         assert old is not None
-        matrix = _merged(
-            dense_matrix(site, slices), stays[:, :: guess.repeats], guess, options.ridge
-        )
+        matrix = _merged(dense_matrix(site, slices), stays[:, :: guess.repeats], guess, ridge)
         fitted = site.form.stored(matrix, old.shape.numpy())
         if (reason := overflow(fitted, old.dtype)) is not None:
             done.left[str(site.small.name)] = reason

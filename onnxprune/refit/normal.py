@@ -8,10 +8,14 @@ from abc import ABC, abstractmethod
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DIGITS", "Equations", "NormalEquations", "solved"]
+__all__ = ["DIGITS", "RIDGE", "Equations", "NormalEquations", "solved"]
 
 DIGITS = 1e-6
 """The least ridge: below it, float32 does not tell a column from a sum of others."""
+
+RIDGE = 1e-3
+FEW = 0.04
+"""The ridge if none is asked for, or that times columns for each row, where rows are few."""
 
 Array = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
@@ -72,14 +76,17 @@ class Equations(ABC):
         mean = self._results / self.samples if self._centred else 0.0
         return np.asarray(np.maximum(self._squares / self.samples - np.square(mean), 0))
 
-    def solve(self, prior: Array, ridge: float) -> tuple[Doubles, Doubles]:
+    def solve(self, prior: Array, ridge: float | None) -> tuple[Doubles, Doubles]:
         """The (groups, columns, results) matrix and the (groups, results) offset.
 
         Args:
             prior: The matrix that is kept to where the rows do not tell.
-            ridge: How firmly, as a part of the rows' mean variance; infinite for nothing else.
+            ridge: How firmly, as a part of the rows' mean variance; infinite for nothing else. None
+                for 0.001, or 0.04 for each column and row where that is more.
         """
         matrix = prior.astype(np.float64)
+        if ridge is None:
+            ridge = max(RIDGE, FEW * matrix.shape[1] / self.samples)
         if math.isfinite(ridge):
             matrix += self._step(matrix, ridge)
         means = self._rows / self.samples + self._row_shift[:, 0]

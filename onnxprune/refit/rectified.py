@@ -49,7 +49,7 @@ class Rectified:
             self._kept.append((rows, results, addend))
 
     def solve(
-        self, matrix: Doubles, offset: Doubles, prior: Doubles, ridge: float
+        self, matrix: Doubles, offset: Doubles, prior: Doubles, ridge: float | None
     ) -> tuple[Doubles, Doubles]:
         """A (groups, columns, results) matrix and a (groups, results) offset that are better.
 
@@ -57,7 +57,7 @@ class Rectified:
             matrix: That of the least squares solution.
             offset: What goes with it.
             prior: The matrix that is kept to where the rows do not tell.
-            ridge: How firmly, as a part of the rows' mean variance.
+            ridge: How firmly, as for `Equations.solve`.
         """
         for _ in range(_ROUNDS):
             found = equations(matrix.shape[1], self._limit)

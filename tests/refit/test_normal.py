@@ -211,3 +211,21 @@ def test_rows_are_kept_up_to_a_limit() -> None:
 def test_the_number_of_columns_decides() -> None:
     assert isinstance(equations(8, 8), NormalEquations)
     assert isinstance(equations(9, 8), DualEquations)
+
+
+def test_the_fewer_the_rows_the_firmer_is_the_sliced_matrix_kept_to() -> None:
+    """Of noise, which tells nothing, the prior is the best; a given ridge is what it is."""
+    random = np.random.default_rng(0)
+    prior = np.zeros((1, 40, 3))
+    sizes = []
+    for count in (50, 500, 5000):
+        rows, results = (
+            random.standard_normal((1, count, 40)),
+            random.standard_normal((1, count, 3)),
+        )
+        found = _added(rows, results)
+        sizes.append([float(np.square(found.solve(prior, r)[0]).sum()) for r in (None, 1e-3)])
+        share = max(1e-3, 0.04 * 40 / count)
+        np.testing.assert_allclose(found.solve(prior, None)[0], found.solve(prior, share)[0])
+    assert sizes[0][0] < 0.9 * sizes[0][1]
+    assert sizes[2][0] == sizes[2][1]
