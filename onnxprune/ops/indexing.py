@@ -94,7 +94,9 @@ def gather(op: Op) -> Rule:
     return Rule(
         f"{' '.join([*before, '_', *after])}, {' '.join('_' * len(indices))}"
         f" -> {' '.join([*before, *'_' * len(indices), *after])}",
-        reason="it picks indices of this axis while the model runs",
+        reason="its indices, which lie on several axes, pick of this one"
+        if op.constant(1)
+        else "it picks indices of this axis while the model runs",
     )
 
 

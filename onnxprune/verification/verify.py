@@ -254,6 +254,8 @@ class Verifier:
     def _judge(self, pruned: Graph, closest: _Found, problems: list[str]) -> Verdict:
         """Whether answers agree with the closest reference; where rounding decides, in float64."""
         found, name, notes = closest.difference, closest.reference, closest.told
+        if any(node.op_type == "If" for node in self.graph.nodes):
+            notes = [*notes, "of an If, only the branch that these inputs take was compared"]
         if count := len(refitted(self.graph, pruned)):
             notes = [*notes, f"{count} of its weights are refitted; the original holds the same"]
         allowed = STRICT
