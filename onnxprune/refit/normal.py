@@ -14,8 +14,8 @@ DIGITS = 1e-6
 """The least ridge: below it, float32 does not tell a column from a sum of others."""
 
 RIDGE = 1e-3
-FEW = 0.04
-"""The ridge if none is asked for, or that times columns for each row, where rows are few."""
+FEW = 0.4
+"""The ridge if none is asked for; or, where that is more, this times (columns / rows)^1.5."""
 
 Array = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
@@ -82,11 +82,11 @@ class Equations(ABC):
         Args:
             prior: The matrix that is kept to where the rows do not tell.
             ridge: How firmly, as a part of the rows' mean variance; infinite for nothing else. None
-                for 0.001, or 0.04 for each column and row where that is more.
+                for 0.001, or 0.4 (columns / rows)^1.5 where that is more.
         """
         matrix = prior.astype(np.float64)
         if ridge is None:
-            ridge = max(RIDGE, FEW * matrix.shape[1] / self.samples)
+            ridge = max(RIDGE, FEW * (matrix.shape[1] / self.samples) ** 1.5)
         if math.isfinite(ridge):
             matrix += self._step(matrix, ridge)
         means = self._rows / self.samples + self._row_shift[:, 0]

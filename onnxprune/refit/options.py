@@ -18,7 +18,7 @@ class Options:
             is fitted), ``one-shot`` (from what the original computes, sliced), ``channel``,
             ``mean`` or ``affine``; see `onnxprune.refit.methods`.
         ridge: How firmly the sliced weight is kept to, as a part of the inputs' mean variance. None
-            is 0.001, and more where rows are few: 0.04 times the columns for each row.
+            is 0.001, and more where rows are few: 0.4 (columns / rows)^1.5.
         positions: At most how many rows of a sample are looked at, picked at random.
         seed: What picks them.
         memory: Bytes of activations that may lie in memory; what is beyond goes to disk.

@@ -218,14 +218,14 @@ def test_the_fewer_the_rows_the_firmer_is_the_sliced_matrix_kept_to() -> None:
     random = np.random.default_rng(0)
     prior = np.zeros((1, 40, 3))
     sizes = []
-    for count in (50, 500, 5000):
+    for count in (50, 500, 50000):
         rows, results = (
             random.standard_normal((1, count, 40)),
             random.standard_normal((1, count, 3)),
         )
         found = _added(rows, results)
         sizes.append([float(np.square(found.solve(prior, r)[0]).sum()) for r in (None, 1e-3)])
-        share = max(1e-3, 0.04 * 40 / count)
+        share = max(1e-3, 0.4 * (40 / count) ** 1.5)
         np.testing.assert_allclose(found.solve(prior, None)[0], found.solve(prior, share)[0])
     assert sizes[0][0] < 0.9 * sizes[0][1]
     assert sizes[2][0] == sizes[2][1]
